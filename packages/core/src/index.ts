@@ -1,0 +1,2 @@
+/** Tensors, the op table, autograd and the actor runtime of Troupe. */
+export {};

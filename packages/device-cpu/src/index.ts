@@ -1,0 +1,2 @@
+/** Troupe's CPU device: an actor with its own threads and WebAssembly memory. */
+export {};

@@ -1,0 +1,2 @@
+/** The package of Troupe's GPU device. It exports nothing yet. */
+export {};

@@ -1,0 +1,2 @@
+/** Meshes, placements and collectives over Troupe's devices. */
+export {};

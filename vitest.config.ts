@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+
+const packages = ["core", "device-cpu", "device-gpu", "parallel", "examples"];
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    // Test files run as users' scripts do, on Node's own type stripping; Vite's module runner is many times slower.
+    experimental: { viteModuleRunner: false },
+    projects: packages.map((name) => ({
+      extends: true as const,
+      test: { name, root: `packages/${name}`, include: ["test/**/*.test.ts"] },
+    })),
+  },
+});
