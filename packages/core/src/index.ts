@@ -1,2 +1,26 @@
-/** Tensors, the op table, autograd and the actor runtime of Troupe. */
-export {};
+/**
+ * Troupe's core: tensors, the op table, autograd, modules, optimizers, data and files, on whatever devices the imported device
+ * packages bring.
+ */
+import "./tensor/methods.ts";
+
+export * from "./errors.ts";
+export { isDType, promoteTypes, type DType, type TypedArray } from "./tensor/dtype.ts";
+export { isTensor, Tensor } from "./tensor/tensor.ts";
+export { broadcastShapes, type Shape } from "./tensor/shape.ts";
+export * from "./tensor/creation.ts";
+export { getRngState, manualSeed, setRngState } from "./tensor/generator.ts";
+export { getPrintOptions, setPrintOptions, type PrintOptions } from "./tensor/printing.ts";
+export { hold, relieve, tidy } from "./tensor/memory.ts";
+export type { Nested } from "./tensor/reading.ts";
+
+export * from "./ops/functions.ts";
+
+export { enableGrad, isGradEnabled, noGrad, withGradEnabled } from "./autograd/mode.ts";
+export { backward, grad, type BackwardOptions, type GradOptions } from "./autograd/engine.ts";
+export { customFunction, FunctionContext, type CustomFunction } from "./autograd/function.ts";
+export { gradcheck, gradgradcheck, type GradcheckOptions } from "./autograd/gradcheck.ts";
+export { Node as GradFn } from "./autograd/node.ts";
+export type { HookHandle } from "./autograd/hooks.ts";
+
+export { defaultDevice, device, openDevices, setDefaultDevice, type Device, type DeviceStats } from "./actor/device.ts";

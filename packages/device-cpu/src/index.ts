@@ -1,2 +1,75 @@
-/** Troupe's CPU device: an actor with its own threads and WebAssembly memory. */
-export {};
+/**
+ * Troupe's CPU device: an actor with its own threads and WebAssembly memory. Importing this module makes "cpu", "cpu:0", "cpu:1",
+ * ... exist; "cpu" is the default device.
+ */
+import { availableParallelism } from "node:os";
+import { createDevice, type Device, DeviceError, dtypes, registerDeviceKind, ValueError } from "@troupe/core/device";
+import { createActivity } from "./activity.ts";
+import { applyFlags } from "./flags.ts";
+import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
+import type { CpuSpec } from "./tasks.ts";
+import { maxThreads } from "./team.ts";
+
+export interface CpuOptions {
+  /** Which CPU device: 0, 1, ... Each has its own actor, threads and memory. Default 0. */
+  readonly index?: number;
+  /**
+   * Threads, 1 to 64. Default: one for each core, 16 at most. A large launch is split over as many of them as are this device's
+   * share of the cores, that is all while no other CPU device is busy with large launches; small launches take one thread.
+   */
+  readonly threads?: number;
+  /** Greatest size of the device's memory in bytes, up to 4 GiB (the default). */
+  readonly memoryLimit?: number;
+}
+
+const maxBytes = maxPages * pageBytes;
+const activity = createActivity();
+const opened = new Map<number, { readonly device: Device; readonly threads: number; readonly memoryLimit: number }>();
+
+/**
+ * The CPU device of this index; the same one at every call with the same options. Its threads start when it is first used.
+ *
+ * @throws ValueError for an option out of range.
+ * @throws DeviceError when the device exists with other options.
+ */
+export function cpu(options: CpuOptions = {}): Device {
+  const { index = 0 } = options;
+  const existing = opened.get(index);
+  if (existing !== undefined && !existing.device.closed) {
+    assertSame(index, options, existing);
+    return existing.device;
+  }
+  const { threads = Math.min(16, availableParallelism()), memoryLimit = maxBytes } = options;
+  assertWhole("index", index, 0, 1 << 10);
+  assertWhole("threads", threads, 1, maxThreads);
+  assertWhole("memoryLimit", memoryLimit, heapStart(threads) + pageBytes, maxBytes);
+  applyFlags();
+  const spec: CpuSpec = { memory: createMemory(threads, memoryLimit), threads, memoryLimit, activity, index };
+  const device = createDevice({
+    type: "cpu",
+    index,
+    dtypes,
+    routines: ["sort", "matmul"],
+    hostModule: import.meta.resolve("@troupe/device-cpu/host"),
+    hostOptions: spec,
+  });
+  opened.set(index, { device, threads, memoryLimit });
+  return device;
+}
+
+function assertSame(index: number, options: CpuOptions, existing: { threads: number; memoryLimit: number }): void {
+  for (const key of ["threads", "memoryLimit"] as const) {
+    if (options[key] === undefined || options[key] === existing[key]) continue;
+    throw new DeviceError(`cpu:${index} exists with ${key} ${existing[key]}, not ${options[key]}`, {
+      device: `cpu:${index}`,
+      remedy: "Give options at the first use of a device, or take another index.",
+    });
+  }
+}
+
+function assertWhole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new ValueError(`cpu(): ${name} must be a whole number from ${least} to ${most}, got ${value}`, { op: "cpu" });
+}
+
+registerDeviceKind({ type: "cpu", create: (index) => cpu({ index }) });

@@ -1,7 +1,7 @@
 /**
  * Decimal text of doubles as C's printf and Python's format() write it: the exact binary value, rounded half to even.
- * `Number.prototype.toFixed` rounds exact ties up ((0.03125).toFixed(4) is "0.0313", C prints 0.0312), stops at 1e21 and
- * at 100 digits, and `toExponential` writes one-digit exponents; hence exact integer arithmetic here.
+ * `Number.prototype.toFixed` rounds exact ties up ((0.03125).toFixed(4) is "0.0313", C prints 0.0312), stops at 1e21
+ * and at 100 digits, and `toExponential` writes one-digit exponents; hence exact integer arithmetic here.
  */
 
 interface Ratio {
@@ -59,13 +59,8 @@ export function formatFixed(value: number, digits: number): string {
 export function formatExponential(value: number, digits: number): string {
   if (!Number.isFinite(value)) return nonFinite(value);
   const ratio = ratioOf(Math.abs(value));
-  let exponent = value === 0 ? 0 : decimalExponent(Math.abs(value));
+  let exponent = value === 0 ? 0 : decimalExponent(Math.abs(value), ratio);
   let scaled = scaledInteger(ratio, digits - exponent).toString();
-  if (scaled.length <= digits && value !== 0) {
-    // The double nearest to 1e23 lies below it: its shortest text has one place more than its value.
-    exponent -= 1;
-    scaled = scaledInteger(ratio, digits - exponent).toString();
-  }
   if (scaled.length > digits + 1) {
     // Rounding carried into a new digit (9.99996 -> 10.0000), which leaves a zero at the end.
     exponent += 1;
@@ -76,8 +71,12 @@ export function formatExponential(value: number, digits: number): string {
   return `${signOf(value)}${mantissa}e${exponent < 0 ? "-" : "+"}${power}`;
 }
 
-/** floor(log10(magnitude)), or one more where the shortest text that reads back as this double rounds up to 10^n. */
-function decimalExponent(magnitude: number): number {
-  const text = magnitude.toExponential();
-  return Number(text.slice(text.indexOf("e") + 1));
+/** floor(log10(magnitude)), exactly. */
+function decimalExponent(magnitude: number, { numerator, denominator }: Ratio): number {
+  const shortest = magnitude.toExponential();
+  const exponent = Number(shortest.slice(shortest.indexOf("e") + 1));
+  // The double that reads as 1e23 lies below it: the shortest text may be a power of ten that the value is not.
+  const power = 10n ** BigInt(Math.abs(exponent));
+  const below = exponent >= 0 ? numerator < power * denominator : numerator * power < denominator;
+  return below ? exponent - 1 : exponent;
 }

@@ -1,0 +1,167 @@
+/** After an actor's death: what it left half done, told to whom it concerns. Runs in the supervisor thread while no actor does. */
+import type { Directory } from "./directory.ts";
+import { markTold, recordFailure } from "./failures.ts";
+import { libraryKernel } from "./library.ts";
+import {
+  Collective, Control, Group, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer, type MessageKind,
+} from "./protocol.ts";
+import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
+import { isGone, releaseSpinners, slice } from "./waiting.ts";
+
+/** How long a restarted actor waits for peers that still read its memory, ms. */
+const patience = 1000;
+
+/**
+ * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place whom it
+ * owes something, and steps over it (or leaves it to be begun again, where that changes nothing).
+ * @returns the root of the failure record that says why; it counts as told where nothing was lost or a ticket tells it.
+ */
+export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: string): number {
+  const { control } = memory;
+  releaseSpinners(company, memory);
+  const begun = control[Control.started] !== control[Control.finished];
+  const at = (control[Control.position] as number) & (memory.ring.length - 1);
+  const kind = begun ? ((memory.ring[at] as number) & 0xff) as MessageKind : Message.pad;
+  const isRun = kind === Message.run || kind === Message.runGuarded;
+  const root = recordFailure(memory, {
+    code: "lost",
+    kernel: isRun ? (memory.ring[at + 1] as number) : -1,
+    site: isRun ? (memory.ring[at + 2] as number) : 0,
+    sequence: control[Control.started] as number,
+    detail: 0,
+    text: reason,
+  });
+  const harmed = begun && giveUpMessage(memory, company, kind, at, root);
+  const rejected = loseTickets(memory, root);
+  if (!harmed || rejected) markTold(memory, root);
+  Atomics.store(control, Control.parked, 0);
+  ring(company);
+  return root;
+}
+
+/** @returns whether something was lost. */
+function giveUpMessage(memory: DeviceMemory, company: CompanyMemory, kind: MessageKind, at: number, root: number): boolean {
+  const { control, ring: words } = memory;
+  const word = (index: number): number => words[at + index] as number;
+  switch (kind) {
+    case Message.run:
+    case Message.runGuarded: {
+      const kernel = libraryKernel(memory, word(1));
+      for (let i = 0; i < kernel.outputs.length; i++) markLost(memory, word(3 + 2 * (kernel.inputs.length + i)), root);
+      break;
+    }
+    case Message.upload:
+      markLost(memory, word(1), root);
+      Atomics.store(control, Control.stagingTail, (word(3) + word(4)) | 0);
+      break;
+    case Message.send: {
+      const row = (word(1) & (Transfer.slots - 1)) * Transfer.words;
+      company.transfers[row + Transfer.sender] = memory.number;
+      if (company.transfers[row + Transfer.offered] !== word(1)) company.transfers[row + Transfer.root] = root;
+      settle(company.transfers, row + Transfer.offered, word(1));
+      break;
+    }
+    case Message.receive: {
+      markLost(memory, word(2), root);
+      settle(company.transfers, (word(1) & (Transfer.slots - 1)) * Transfer.words + Transfer.taken, word(1));
+      break;
+    }
+    case Message.collective:
+      if (word(1) !== Collective.guard) markLost(memory, word(4), root);
+      leaveCollective(memory, company, word(2), word(3), root);
+      break;
+    case Message.read:
+    case Message.fence:
+      break;
+    case Message.pad:
+    case Message.allocate:
+    case Message.free:
+    case Message.register:
+    case Message.retire:
+    case Message.guard:
+    case Message.recover:
+      // Begun again by the next thread: doing these twice is doing them once.
+      control[Control.finished] = ((control[Control.started] as number) - 1) | 0;
+      control[Control.started] = control[Control.finished] as number;
+      return false;
+  }
+  control[Control.position] = ((control[Control.position] as number) + (word(0) >>> 8)) | 0;
+  control[Control.finished] = control[Control.started] as number;
+  Atomics.store(control, Control.tail, control[Control.position] as number);
+  return kind !== Message.read && kind !== Message.fence;
+}
+
+function markLost(memory: DeviceMemory, storage: number, root: number): void {
+  memory.storages[storage * StorageRow.words + StorageRow.root] = root;
+}
+
+/** @returns whether there were any. */
+function loseTickets(memory: DeviceMemory, root: number): boolean {
+  const { tickets } = memory;
+  let any = false;
+  for (let row = 0; row < tickets.length; row += Ticket.words) {
+    if (Atomics.load(tickets, row + Ticket.state) !== TicketState.pending) continue;
+    tickets[row + Ticket.root] = root;
+    Atomics.compareExchange(tickets, row + Ticket.state, TicketState.pending, TicketState.lost);
+    any = true;
+  }
+  return any;
+}
+
+/** Comes to all points of a collective in place of the dead member, with its root where it had not come yet. */
+function leaveCollective(memory: DeviceMemory, company: CompanyMemory, group: number, number: number, root: number): void {
+  const { groups } = company;
+  const members = group * Group.words + Group.members;
+  const rank = groups.subarray(members, members + Group.maxMembers).indexOf(memory.number);
+  const row = meetingRow(group, number, rank);
+  if (groups[row + Meeting.arrived] !== number) groups[row + Meeting.arrivedRoot] = root;
+  settle(groups, row + Meeting.arrived, number);
+  if (groups[row + Meeting.reduced] !== number) groups[row + Meeting.reducedRoot] = root;
+  settle(groups, row + Meeting.reduced, number);
+  settle(groups, row + Meeting.done, number);
+}
+
+function settle(words: Int32Array, index: number, number: number): void {
+  Atomics.store(words, index, number);
+  Atomics.notify(words, index);
+}
+
+/**
+ * Waits, when an actor starts again, until peers have read what its predecessor offered them; what is not taken in time is taken
+ * back (a reader looks once more after it has read).
+ */
+export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, directory: Directory): void {
+  if (Atomics.load(memory.control, Control.epoch) === 0) return;
+  const deadline = performance.now() + patience;
+  const { groups, transfers } = company;
+  for (let row = 0; row < transfers.length; row += Transfer.words) {
+    if (transfers[row + Transfer.sender] !== memory.number) continue;
+    const open = (): boolean => Atomics.load(transfers, row + Transfer.offered) !== Atomics.load(transfers, row + Transfer.taken);
+    waitWhile(open, transfers, row + Transfer.taken, deadline);
+    if (open() && transfers[row + Transfer.root] === 0) Atomics.store(transfers, row + Transfer.root, lostOffer(memory));
+  }
+  for (let row = 0; row < groups.length && (groups[row + Group.size] as number) > 0; row += Group.words) {
+    const members = [...groups.subarray(row + Group.members, row + Group.members + (groups[row + Group.size] as number))];
+    const own = members.indexOf(memory.number);
+    if (own < 0) continue;
+    for (let board = 0; board < Group.boards; board++) {
+      const done = (rank: number): number => meetingRow(row / Group.words, board, rank) + Meeting.done;
+      for (const [rank, member] of members.entries()) {
+        if (rank === own || isGone(directory.device(member))) continue;
+        waitWhile(
+          () => ((Atomics.load(groups, done(rank)) - Atomics.load(groups, done(own))) | 0) < 0, groups, done(rank), deadline,
+        );
+      }
+    }
+  }
+}
+
+function waitWhile(open: () => boolean, words: Int32Array, index: number, deadline: number): void {
+  for (let left = deadline - performance.now(); left > 0 && open(); left = deadline - performance.now()) {
+    Atomics.wait(words, index, Atomics.load(words, index), Math.min(left, slice));
+  }
+}
+
+function lostOffer(memory: DeviceMemory): number {
+  return recordFailure(memory, { code: "lost", kernel: -1, site: 0, sequence: 0, detail: 0, text: "an offered copy was not taken in time" });
+}

@@ -1,0 +1,184 @@
+/** The coordinator's end of reads and fences: tickets that actors answer in shared memory. */
+import type { TroupeError } from "../errors.ts";
+import { addReceiver, blockUntil, keepingAlive, removeReceiver, watch } from "./coordinator.ts";
+import { Ticket as Slot, TicketState } from "./protocol.ts";
+import type { DeviceMemory } from "./shared.ts";
+
+/** A read in flight. Both ways of taking it throw (reject with) the typed error when it is poisoned, lost or the device closed. */
+export interface Ticket {
+  /** A private copy of the bytes. */
+  bytes(): Promise<Uint8Array>;
+  /** As `bytes`, blocking the coordinating thread. */
+  bytesSync(): Uint8Array;
+}
+
+/** What tickets need to know of their device. */
+export interface TicketOwner {
+  /** Bytes that the actor shared. */
+  sharedBytes(buffer: number, address: number, bytes: number): Uint8Array;
+  /** The error to hand out for a root; marks it as told. */
+  tell(root: number): TroupeError;
+  checkAlive(): void;
+}
+
+type Outcome = { readonly bytes: Uint8Array } | { readonly error: () => unknown };
+
+class PendingTicket implements Ticket {
+  readonly number: number;
+  readonly size: number;
+  outcome: Outcome | undefined;
+  readonly #book: TicketBook;
+  #promise: Promise<Outcome> | undefined;
+  #resolve: ((outcome: Outcome) => void) | undefined;
+
+  constructor(book: TicketBook, number: number, size: number) {
+    this.#book = book;
+    this.number = number;
+    this.size = size;
+  }
+
+  settle(outcome: Outcome): void {
+    this.outcome = outcome;
+    if (this.#resolve === undefined) return;
+    this.#book.promises -= 1;
+    this.#resolve(outcome);
+  }
+
+  async bytes(): Promise<Uint8Array> {
+    if (this.outcome === undefined) {
+      this.#promise ??= this.#later();
+      return open(await this.#promise);
+    }
+    return open(this.outcome);
+  }
+
+  bytesSync(): Uint8Array {
+    blockUntil(() => {
+      this.#book.takeReady();
+      return this.outcome !== undefined || !this.#book.canCome();
+    });
+    return open(this.outcome ?? this.#book.neverComes());
+  }
+
+  #later(): Promise<Outcome> {
+    const promise = new Promise<Outcome>((resolve) => {
+      this.#resolve = resolve;
+      this.#book.promises += 1;
+    });
+    watch();
+    return keepingAlive(promise);
+  }
+}
+
+function open(outcome: Outcome): Uint8Array {
+  if ("bytes" in outcome) return outcome.bytes;
+  throw outcome.error();
+}
+
+/** The tickets of one device. They are answered in the order of issue. */
+export class TicketBook {
+  /** Promises that hang on tickets of this book. */
+  promises = 0;
+  readonly #memory: DeviceMemory;
+  readonly #owner: TicketOwner;
+  #pending: PendingTicket[] = [];
+  #first = 0;
+  #next = 1;
+
+  constructor(memory: DeviceMemory, owner: TicketOwner) {
+    this.#memory = memory;
+    this.#owner = owner;
+  }
+
+  /** A new ticket for `size` bytes (0: a fence), to be named in a message at once. */
+  mint(size: number): PendingTicket {
+    if (this.#pending.length - this.#first >= Slot.slots) {
+      blockUntil(() => {
+        this.takeReady();
+        if (this.#pending.length - this.#first < Slot.slots) return true;
+        this.#owner.checkAlive();
+        return false;
+      });
+    }
+    const ticket = new PendingTicket(this, this.#next, size);
+    this.#next = (this.#next + 1) | 0;
+    const { tickets } = this.#memory;
+    const row = slotRow(ticket.number);
+    tickets[row + Slot.number] = ticket.number;
+    tickets[row + Slot.root] = 0;
+    Atomics.store(tickets, row + Slot.state, TicketState.pending);
+    if (this.#pending.length === this.#first) addReceiver(this);
+    this.#pending.push(ticket);
+    return ticket;
+  }
+
+  takeReady(): void {
+    const { tickets } = this.#memory;
+    while (this.#first < this.#pending.length) {
+      const ticket = this.#pending[this.#first];
+      if (ticket === undefined) break;
+      const row = slotRow(ticket.number);
+      const state = Atomics.load(tickets, row + Slot.state);
+      if (state === TicketState.pending) {
+        if (this.canCome()) return;
+        // The answer may have come between the two looks.
+        if (Atomics.load(tickets, row + Slot.state) === TicketState.pending) {
+          this.#take(ticket, this.neverComes());
+          continue;
+        }
+      }
+      this.#take(ticket, this.#outcome(ticket, row));
+      Atomics.store(tickets, row + Slot.state, TicketState.taken);
+      Atomics.notify(tickets, row + Slot.state);
+    }
+    removeReceiver(this);
+  }
+
+  /** Whether pending tickets may still be answered. */
+  canCome(): boolean {
+    try {
+      this.#owner.checkAlive();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  neverComes(): Outcome {
+    try {
+      this.#owner.checkAlive();
+    } catch (error) {
+      return { error: () => error };
+    }
+    return { error: () => new Error("unreachable: the device is alive") };
+  }
+
+  #take(ticket: PendingTicket, outcome: Outcome): void {
+    this.#first += 1;
+    if (this.#first === this.#pending.length || this.#first > 1024) {
+      this.#pending = this.#pending.slice(this.#first);
+      this.#first = 0;
+    }
+    ticket.settle(outcome);
+  }
+
+  #outcome(ticket: PendingTicket, row: number): Outcome {
+    const { tickets } = this.#memory;
+    if (Atomics.load(tickets, row + Slot.state) !== TicketState.ready) {
+      const root = tickets[row + Slot.root] ?? 0;
+      return { error: () => this.#owner.tell(root) };
+    }
+    const copy = new Uint8Array(ticket.size);
+    if (ticket.size <= Slot.inlineBytes) {
+      copy.set(new Uint8Array(tickets.buffer, (row + Slot.inline) * 4, ticket.size));
+    } else {
+      const address = (tickets[row + Slot.address] ?? 0) >>> 0;
+      copy.set(this.#owner.sharedBytes(tickets[row + Slot.buffer] ?? 0, address, ticket.size));
+    }
+    return { bytes: copy };
+  }
+}
+
+function slotRow(ticket: number): number {
+  return (ticket & (Slot.slots - 1)) * Slot.words;
+}

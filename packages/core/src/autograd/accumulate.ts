@@ -1,0 +1,20 @@
+/** The sink of the graph: adds what arrives to a leaf's `.grad`. */
+import type { Tensor } from "../tensor/tensor.ts";
+import { Node } from "./node.ts";
+import type { Gradients } from "./node.ts";
+
+export class AccumulateGrad extends Node {
+  readonly name = "AccumulateGrad";
+  readonly edges: readonly [] = [];
+  readonly variable: Tensor;
+
+  constructor(variable: Tensor) {
+    super();
+    this.variable = variable;
+  }
+
+  /** The engine accumulates (engine.ts: it knows whether the gradient's memory may be kept); nothing goes on from here. */
+  override apply(_gradients: Gradients): [] {
+    return [];
+  }
+}

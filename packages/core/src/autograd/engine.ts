@@ -1,0 +1,306 @@
+/**
+ * The backward engine: walks the graph from its roots in reverse order of creation, without recursion, hands each node the sum of
+ * what arrived at it, and frees what it made and nobody keeps.
+ */
+import { AutogradError, ShapeError } from "../errors.ts";
+import { collectStorages, LocalValue, nextBirth } from "../tensor/value.ts";
+import type { Storage } from "../tensor/value.ts";
+import { itemSize } from "../tensor/dtype.ts";
+import { numelOf, sameShape } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { AccumulateGrad } from "./accumulate.ts";
+import { enableGrad, noGrad } from "./mode.ts";
+import type { Edge, Node } from "./node.ts";
+
+/** What the engine needs of the op table; set when that loads (autograd sits below the table). */
+export interface EngineOps {
+  onesLike(x: Tensor): Tensor;
+  /** A copy with memory of its own. */
+  clone(x: Tensor): Tensor;
+  add(x: Tensor, y: Tensor): Tensor;
+  addInPlace(x: Tensor, y: Tensor): void;
+}
+
+let ops: EngineOps;
+
+export function setEngineOps(engineOps: EngineOps): void {
+  ops = engineOps;
+}
+
+export interface BackwardOptions {
+  /** Keep saved tensors for another pass; default is `createGraph`. */
+  readonly retainGraph?: boolean;
+  /** Record the gradients' own computation, for gradients of gradients. */
+  readonly createGraph?: boolean;
+}
+
+/**
+ * Adds the gradients of `roots` with respect to the graph's leaves to their `.grad` (`torch.autograd.backward`).
+ * @throws AutogradError when a root has no history, is not a scalar and has no gradient, or the graph was freed
+ */
+export function backward(roots: readonly Tensor[], gradients: readonly (Tensor | undefined)[] = [], options: BackwardOptions = {}): void {
+  new Pass(options, undefined).run(rootsOf(roots, gradients), undefined);
+}
+
+export interface GradOptions extends BackwardOptions {
+  readonly gradOutputs?: Tensor | readonly (Tensor | undefined)[];
+  /** Give undefined, instead of throwing, for an input that the outputs do not depend on. */
+  readonly allowUnused?: boolean;
+}
+
+/**
+ * The gradients of `outputs` with respect to `inputs`, without touching any `.grad` (`torch.autograd.grad`).
+ * @throws AutogradError as `backward`, and for an input that is not used unless `allowUnused`
+ */
+export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions & { allowUnused: true }): (Tensor | undefined)[];
+export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options?: GradOptions): Tensor[];
+export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions = {}): (Tensor | undefined)[] {
+  const { gradOutputs = [], allowUnused = false } = options;
+  const targets = list(inputs).map((input) => {
+    const { edge } = input;
+    if (edge === undefined) throw new AutogradError("One of the differentiated Tensors does not require grad");
+    return edge;
+  });
+  const captured = new Pass(options, targets).run(rootsOf(list(outputs), list(gradOutputs)), targets);
+  if (!allowUnused && captured.includes(undefined)) {
+    throw new AutogradError("One of the differentiated Tensors appears to not have been used in the graph.", {
+      remedy: "Set { allowUnused: true } if this is the desired behavior.",
+    });
+  }
+  return captured;
+}
+
+function list<T>(x: T | readonly T[]): readonly T[] {
+  return Array.isArray(x) ? (x as readonly T[]) : [x as T];
+}
+
+interface Root {
+  readonly edge: Edge;
+  readonly gradient: Tensor;
+}
+
+function rootsOf(roots: readonly Tensor[], gradients: readonly (Tensor | undefined)[]): Root[] {
+  return roots.map((root, i) => {
+    const { edge } = root;
+    if (edge === undefined) throw new AutogradError("element 0 of tensors does not require grad and does not have a grad_fn");
+    const given = gradients[i];
+    if (given === undefined && numelOf(root.shape) !== 1) {
+      throw new AutogradError("grad can be implicitly created only for scalar outputs", { remedy: "Pass the gradient of this output." });
+    }
+    if (given !== undefined && !sameShape(given.shape, root.shape)) {
+      throw new ShapeError(`Mismatch in shape: grad_output has a shape of [${given.shape.join(", ")}] and output has a shape of [${root.shape.join(", ")}].`);
+    }
+    return { edge, gradient: given ?? noGrad(() => ops.onesLike(root)) };
+  });
+}
+
+/** What a node waits for: how many edges still lead to it, and the sums of what has arrived, by slot. */
+interface Inbox {
+  waiting: number;
+  readonly gradients: (Tensor | undefined)[];
+}
+
+class Pass {
+  readonly #createGraph: boolean;
+  readonly #retainGraph: boolean;
+  readonly #inboxes = new Map<Node, Inbox>();
+  /** Nodes all of whose gradients have arrived, by increasing order of creation. */
+  readonly #ready: Node[] = [];
+  readonly #memory: GradientMemory | undefined;
+  /** Nodes that some captured edge can be reached from; undefined where everything counts. */
+  readonly #useful: Set<Node> | undefined;
+
+  constructor({ createGraph = false, retainGraph = createGraph }: BackwardOptions, targets: readonly Edge[] | undefined) {
+    this.#createGraph = createGraph;
+    this.#retainGraph = retainGraph;
+    this.#memory = createGraph ? undefined : new GradientMemory();
+    this.#useful = targets === undefined ? undefined : new Set(targets.map(({ node }) => node));
+  }
+
+  /** Walks the graph. With `targets` their gradients are captured and leaves stay as they are. */
+  run(roots: readonly Root[], targets: readonly Edge[] | undefined): (Tensor | undefined)[] {
+    const captured: (Tensor | undefined)[] = targets?.map(() => undefined) ?? [];
+    const wanted = new Map<Node, number[]>();
+    targets?.forEach(({ node }, i) => wanted.set(node, [...(wanted.get(node) ?? []), i]));
+
+    this.#survey(roots);
+    const scope = this.#createGraph ? enableGrad : noGrad;
+    scope(() => {
+      for (const { edge, gradient } of roots) this.#deliver(edge, gradient);
+      for (const node of new Set(roots.map(({ edge }) => edge.node))) if (this.#inboxes.get(node)?.waiting === 0) this.#enqueue(node);
+      for (let node = this.#ready.pop(); node !== undefined; node = this.#ready.pop()) {
+        const gradients = this.#inboxes.get(node)?.gradients ?? [];
+        this.#inboxes.delete(node);
+        if (node.preHooks !== undefined || node.opaque) this.#handOut(gradients);
+        if (node.preHooks !== undefined) for (const hook of node.preHooks) hook(gradients);
+        if (targets !== undefined) {
+          for (const i of wanted.get(node) ?? []) {
+            captured[i] = gradients[targets[i].slot];
+            if (captured[i] !== undefined) this.#memory?.keep(captured[i]);
+          }
+        }
+        this.#process(node, gradients, targets === undefined);
+      }
+      this.#memory?.freeAll();
+    });
+    return captured;
+  }
+
+  /** Counts the edges into every reachable node (and, when capturing, finds out which nodes matter). */
+  #survey(roots: readonly Root[]): void {
+    const stack: Node[] = [];
+    const visit = (node: Node): Inbox => {
+      let inbox = this.#inboxes.get(node);
+      if (inbox === undefined) {
+        inbox = { waiting: 0, gradients: new Array<Tensor | undefined>(node.slots).fill(undefined) };
+        this.#inboxes.set(node, inbox);
+        stack.push(node);
+      }
+      return inbox;
+    };
+    for (const { edge } of roots) visit(edge.node);
+    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+      for (const edge of node.edges) if (edge !== undefined) visit(edge.node).waiting++;
+    }
+    if (this.#useful === undefined) return;
+    // A node is made after all that it leads to, so one sweep in order of creation settles who leads to a useful one.
+    for (const node of [...this.#inboxes.keys()].sort((a, b) => a.order - b.order)) {
+      if (node.edges.some((edge) => edge !== undefined && this.#useful?.has(edge.node))) this.#useful.add(node);
+    }
+  }
+
+  #process(node: Node, gradients: (Tensor | undefined)[], accumulate: boolean): void {
+    if (node instanceof AccumulateGrad) {
+      const [gradient] = gradients;
+      if (accumulate && gradient !== undefined) this.#accumulate(node.variable, gradient);
+      if (gradient !== undefined) this.#memory?.consumed(gradient);
+      return;
+    }
+    const useful = this.#useful === undefined || node.edges.some((edge) => edge !== undefined && this.#useful?.has(edge.node));
+    let results: (Tensor | undefined)[] = [];
+    if (useful && gradients.some((gradient) => gradient !== undefined)) {
+      const work = (): (Tensor | undefined)[] => node.apply(gradients);
+      results = this.#memory === undefined || node.opaque ? work() : this.#memory.scoped(work);
+    }
+    if (!this.#retainGraph) node.release();
+    node.edges.forEach((edge, i) => {
+      if (edge === undefined) return;
+      if (results[i] !== undefined) this.#deliver(edge, results[i]);
+      const inbox = this.#inboxes.get(edge.node);
+      if (inbox !== undefined && --inbox.waiting === 0) this.#enqueue(edge.node);
+    });
+    if (this.#memory !== undefined) for (const gradient of gradients) if (gradient !== undefined) this.#memory.consumed(gradient);
+  }
+
+  /** User code sees these gradients and may keep them: from here on they are nobody's to free. */
+  #handOut(gradients: readonly (Tensor | undefined)[]): void {
+    for (const gradient of gradients) if (gradient !== undefined) this.#memory?.keep(gradient);
+  }
+
+  #deliver({ node, slot }: Edge, gradient: Tensor): void {
+    const inbox = this.#inboxes.get(node);
+    if (inbox === undefined) return;
+    const before = inbox.gradients[slot];
+    if (before === undefined) {
+      inbox.gradients[slot] = gradient;
+      this.#memory?.pending(gradient);
+      return;
+    }
+    const sum = this.#memory === undefined ? ops.add(before, gradient) : this.#memory.scoped(() => [ops.add(before, gradient)])[0];
+    inbox.gradients[slot] = sum;
+    this.#memory?.pending(sum as Tensor);
+    this.#memory?.consumed(before);
+  }
+
+  #accumulate(variable: Tensor, gradient: Tensor): void {
+    const current = variable.grad;
+    if (current === undefined) {
+      variable.grad = this.#memory === undefined || this.#memory.claim(gradient) ? gradient : ops.clone(gradient);
+    } else if (this.#createGraph) {
+      variable.grad = ops.add(current, gradient);
+    } else {
+      ops.addInPlace(current, gradient);
+    }
+  }
+
+  #enqueue(node: Node): void {
+    const ready = this.#ready;
+    let place = ready.length;
+    while (place > 0 && ready[place - 1].order > node.order) place--;
+    if (place === ready.length) ready.push(node);
+    else ready.splice(place, 0, node);
+  }
+}
+
+/**
+ * Who still needs the memory of gradients in flight. The engine made it and only the engine sees it, so it can count: a storage
+ * made during this pass is freed when the last gradient in it was consumed, or handed to a leaf.
+ */
+class GradientMemory {
+  readonly #first = nextBirth();
+  /** Storages of this pass: how many gradients in flight lie in them. */
+  readonly #uses = new Map<Storage, number>();
+
+  #own(gradient: Tensor): Storage | undefined {
+    const { value } = gradient;
+    if (!(value instanceof LocalValue)) return undefined;
+    return value.storage.birth >= this.#first ? value.storage : undefined;
+  }
+
+  /** Runs gradient rules; what they made and do not return is freed. */
+  scoped(work: () => (Tensor | undefined)[]): (Tensor | undefined)[] {
+    return collectStorages(work, (results, made) => {
+      if (made.length > 0) {
+        const kept = new Set(results.map((result) => (result === undefined ? undefined : this.#own(result))));
+        for (const storage of made) {
+          if (kept.has(storage)) this.#uses.set(storage, 0);
+          else if (!this.#escaped.has(storage)) storage.dispose();
+        }
+      }
+      return [];
+    });
+  }
+
+  readonly #escaped = new Set<Storage>();
+
+  pending(gradient: Tensor): void {
+    const storage = this.#own(gradient);
+    const uses = storage === undefined ? undefined : this.#uses.get(storage);
+    if (storage !== undefined && uses !== undefined) this.#uses.set(storage, uses + 1);
+  }
+
+  consumed(gradient: Tensor): void {
+    const storage = this.#own(gradient);
+    const uses = storage === undefined ? undefined : this.#uses.get(storage);
+    if (storage === undefined || uses === undefined) return;
+    if (uses > 1) {
+      this.#uses.set(storage, uses - 1);
+    } else {
+      this.#uses.delete(storage);
+      storage.dispose();
+    }
+  }
+
+  /** Takes the gradient's storage out of the count, when nobody else needs it: the caller may keep it and write to it. */
+  claim(gradient: Tensor): boolean {
+    const storage = this.#own(gradient);
+    const { value } = gradient;
+    if (storage === undefined || this.#uses.get(storage) !== 1 || !(value instanceof LocalValue)) return false;
+    if (!value.contiguous || numelOf(value.shape) * itemSize(value.dtype) !== storage.bytes) return false;
+    this.#uses.delete(storage);
+    return true;
+  }
+
+  /** The caller got hold of the gradient: it is freed by its owner, not here. */
+  keep(gradient: Tensor): void {
+    const storage = this.#own(gradient);
+    if (storage === undefined) return;
+    this.#uses.delete(storage);
+    this.#escaped.add(storage);
+  }
+
+  freeAll(): void {
+    for (const storage of this.#uses.keys()) storage.dispose();
+    this.#uses.clear();
+  }
+}

@@ -1,0 +1,32 @@
+/** Optional arguments: by position, as in PyTorch, or by name in one trailing object. */
+import { ValueError } from "../errors.ts";
+
+/** A plain object of options, as opposed to a tensor, an array or a number. */
+export function isOptions(x: unknown): x is Readonly<Record<string, unknown>> {
+  return typeof x === "object" && x !== null && Object.getPrototypeOf(x) === Object.prototype;
+}
+
+/**
+ * Reads optional arguments: `parameters<{ dim?: number; keepdim?: boolean }>("sum", ["dim", "keepdim"], args)`.
+ * @throws ValueError on an unknown name, an argument given twice, or too many arguments
+ */
+export function parameters<P extends object>(op: string, names: readonly (keyof P & string)[], args: readonly unknown[]): P {
+  const result: Record<string, unknown> = {};
+  const last = args.length - 1;
+  const named = last >= 0 && isOptions(args[last]) ? args[last] : undefined;
+  const positional = named === undefined ? args : args.slice(0, last);
+  if (positional.length > names.length) {
+    throw new ValueError(`${op}() takes at most ${names.length} further arguments (${names.join(", ")}) but ${positional.length} were given`, { op });
+  }
+  positional.forEach((value, i) => {
+    if (value !== undefined) result[names[i]] = value;
+  });
+  for (const [name, value] of Object.entries(named ?? {})) {
+    if (!(names as readonly string[]).includes(name)) {
+      throw new ValueError(`${op}() got an unexpected option '${name}'`, { op, remedy: `It takes: ${names.join(", ")}.` });
+    }
+    if (name in result) throw new ValueError(`${op}() got two values for '${name}'`, { op });
+    if (value !== undefined) result[name] = value;
+  }
+  return result as P;
+}

@@ -1,0 +1,166 @@
+/** From tensors to executors and back: every op call passes here, out of place (`apply`) or in place (`applyTo`). */
+import { isGradEnabled } from "../autograd/mode.ts";
+import { OpNode } from "../autograd/op-node.ts";
+import type { Edge } from "../autograd/node.ts";
+import { ViewRecord } from "../autograd/views.ts";
+import { enableGrad } from "../autograd/mode.ts";
+import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
+import { isFloat, isInteger } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { sameShape } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Executor, Meta, Value } from "../tensor/value.ts";
+import { local } from "./local.ts";
+import { inputNames } from "./op.ts";
+import type { Op } from "./op.ts";
+
+/** Runs an op; for one that has several outputs use `applyAll`. */
+export function apply<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
+  return applyAll(op, inputs, attrs)[0];
+}
+
+export function applyAll<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor[] {
+  const values = valuesOf(inputs);
+  const recorded = isRecorded(op, inputs);
+  const outputs = executorOf(values)
+    .run(op, values, attrs)
+    .map((value) => new Tensor(value, false, op.isView ? viewRecord(op, inputs[0], attrs) : undefined));
+  if (recorded && isFloat(outputs[0].dtype)) record(op, attrs, inputs, outputs);
+  return outputs;
+}
+
+/**
+ * Runs an op in place: the result is written into `target`, which is usually the op's first input too.
+ * @throws AutogradError on a leaf that requires a gradient; ShapeError and DTypeError where the result does not fit
+ */
+export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
+  const values = valuesOf(inputs);
+  const recorded = isRecorded(op, inputs);
+  assertWritable(target, op.name, recorded);
+  const [result] = op.infer(values, attrs);
+  assertFits(result, target, op.name);
+  const node = recorded && isFloat(target.dtype) ? opNode(op, attrs, inputs, target) : undefined;
+  if (node !== undefined) keepInputs(op, node, inputs);
+  executorOf([target.value, ...values]).runInto(op, values, attrs, target.value);
+  target.value.version++;
+  if (node !== undefined) {
+    if (wantsOutput(op, node)) node.keep("y", target, true);
+    if (target.view$ === undefined) target.setHistory(node, 0);
+    else target.view$.rebase(target, node);
+  }
+  return target;
+}
+
+/** @throws AutogradError where autograd forbids writing to `target` */
+export function assertWritable(target: Tensor, op: string, recorded = isGradEnabled()): void {
+  if (!isGradEnabled()) return;
+  if (target.isLeaf && target.requiresGrad) {
+    throw new AutogradError("a leaf Variable that requires grad is being used in an in-place operation.", {
+      op,
+      remedy: "Write inside noGrad(), or to a clone().",
+    });
+  }
+  const base = target.view$?.base;
+  if (base !== undefined && base.isLeaf && base.requiresGrad && recorded) {
+    throw new AutogradError("a view of a leaf Variable that requires grad is being used in an in-place operation.", {
+      op,
+      remedy: "Write inside noGrad(), or to a clone().",
+    });
+  }
+}
+
+function assertFits(result: Meta, target: Tensor, op: string): void {
+  if (!sameShape(result.shape, target.shape)) {
+    throw new ShapeError(
+      `output with shape [${target.shape.join(", ")}] doesn't match the broadcast shape [${result.shape.join(", ")}]`,
+      { op },
+    );
+  }
+  if (!canCast(result.dtype, target.dtype)) {
+    throw new DTypeError(`result type ${result.dtype} can't be cast to the desired output type ${target.dtype}`, {
+      op,
+      remedy: `Convert the operand first, or use the out-of-place form.`,
+    });
+  }
+}
+
+/** Whether a result may be stored as `target` (`torch.can_cast`): never to a lower category. */
+export function canCast(result: DType, target: DType): boolean {
+  if (isFloat(result)) return isFloat(target);
+  if (isInteger(result)) return target !== "bool";
+  return true;
+}
+
+function valuesOf(inputs: readonly (Tensor | number)[]): (Value | number)[] {
+  const values = new Array<Value | number>(inputs.length);
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    values[i] = typeof input === "number" ? input : input.value;
+  }
+  return values;
+}
+
+/** Ops go to the executor of their operands; a local value beside another executor's is that executor's to interpret. */
+function executorOf(values: readonly (Value | number)[]): Executor {
+  for (const value of values) {
+    if (typeof value !== "number" && value.executor !== local) return value.executor;
+  }
+  return local;
+}
+
+function isRecorded<A>(op: Op<A>, inputs: readonly (Tensor | number)[]): boolean {
+  if (!isGradEnabled()) return false;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (typeof input !== "number" && input.requiresGrad && op.gradientOf(i) !== undefined) return true;
+  }
+  return false;
+}
+
+function opNode<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], output: Tensor): OpNode<A> {
+  const edges = new Array<Edge | undefined>(inputs.length);
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    edges[i] = typeof input === "number" || op.gradientOf(i) === undefined ? undefined : input.edge;
+  }
+  return new OpNode(op, attrs, edges, inputs, output.value);
+}
+
+function keepInputs<A>(op: Op<A>, node: OpNode<A>, inputs: readonly (Tensor | number)[]): void {
+  for (let i = 0; i < node.edges.length; i++) {
+    if (node.edges[i] === undefined) continue;
+    for (const letter of op.gradientOf(i)?.saves ?? "") {
+      const index = inputNames.indexOf(letter as (typeof inputNames)[number]);
+      const input = index < 0 ? undefined : inputs[index];
+      if (input !== undefined && typeof input !== "number") node.keep(letter, input, false);
+    }
+  }
+}
+
+function wantsOutput<A>(op: Op<A>, node: OpNode<A>): boolean {
+  return node.edges.some((edge, i) => edge !== undefined && (op.gradientOf(i)?.saves.includes("y") ?? false));
+}
+
+function record<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], outputs: readonly Tensor[]): void {
+  const node = opNode(op, attrs, inputs, outputs[0]);
+  outputs[0].setHistory(node, 0);
+  for (let i = 0; i < node.edges.length; i++) {
+    const saves = node.edges[i] === undefined ? "" : (op.gradientOf(i)?.saves ?? "");
+    for (let k = 0; k < saves.length; k++) {
+      const letter = saves[k];
+      if (letter === "y") node.keep("y", outputs[0], true);
+      else if (letter === "z") node.keep("z", outputs[1], true);
+      else {
+        const input = inputs[letter.charCodeAt(0) - 97];
+        if (typeof input !== "number") node.keep(letter, input, false);
+      }
+    }
+  }
+}
+
+function viewRecord<A>(op: Op<A>, input: Tensor | number, attrs: A): ViewRecord | undefined {
+  if (typeof input === "number" || !isFloat(input.dtype)) return undefined;
+  const outer = input.view$;
+  const again = (base: Tensor): Tensor => enableGrad(() => apply(op, [base], attrs));
+  return outer === undefined ? new ViewRecord(input, again) : new ViewRecord(outer.base, (base) => again(outer.replay(base)));
+}

@@ -1,0 +1,566 @@
+/** Views: ops that give another look at the same memory. Writes through a view reach its base, and back. */
+import { AutogradError, ShapeError, ValueError } from "../errors.ts";
+import { inferSize, normalizeDim, normalizeDims, numelOf, sameShape, sizesOf, viewStrides } from "../tensor/shape.ts";
+import type { Shape } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { LocalValue } from "../tensor/value.ts";
+import type { Meta } from "../tensor/value.ts";
+import { parameters } from "./arguments.ts";
+import { apply, assertWritable } from "./dispatch.ts";
+import { defineAdjoint, defineScatter, defineView } from "./kinds/view.ts";
+import type { ViewDim, ViewOp } from "./kinds/view.ts";
+import type { Saved } from "./op.ts";
+import type { Optional } from "./signatures.ts";
+
+const keep = (shape: Shape, dim: number): ViewDim => ({ size: shape[dim], along: [{ dim, step: 1 }] });
+const keepAll = (shape: Shape): ViewDim[] => shape.map((_, dim) => keep(shape, dim));
+const listed = (shape: Shape): string => `[${shape.join(", ")}]`;
+
+const inputShape = ({ inputs: [input] }: Saved): Shape => (input as Meta).shape;
+
+/** `dim` in a tensor that has at least one dimension. */
+function dimOf(shape: Shape, dim: number, op: string): number {
+  if (shape.length === 0) throw new ShapeError(`${op}() cannot be applied to a 0-dim tensor.`, { op });
+  return normalizeDim(dim, shape.length, op);
+}
+
+// --- entries ------------------------------------------------------------------------------------------------------------------
+
+export const viewOp = defineView<{ readonly shape: Shape }>("view", {
+  shape: (shape, { shape: target }) => inferSize(target, numelOf(shape)),
+  geometry: ({ shape, strides, offset }, attrs) => {
+    const target = inferSize(attrs.shape, numelOf(shape));
+    const result = viewStrides(shape, strides, target);
+    if (result === undefined) {
+      throw new ShapeError(
+        "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). " +
+          "Use .reshape(...) instead.",
+        { op: "view" },
+      );
+    }
+    return { shape: target, strides: result, offset };
+  },
+  grad: { a: (g, saved) => reshape(g, inputShape(saved)) },
+});
+
+export const expandOp = defineView<{ readonly size: Shape }>("expand", {
+  map: (shape, { size }) => {
+    const lead = size.length - shape.length;
+    if (lead < 0) {
+      throw new ShapeError(
+        `expand(${listed(shape)}, size=${listed(size)}): the number of sizes provided (${size.length}) must be greater or equal to the ` +
+          `number of dimensions in the tensor (${shape.length})`,
+        { op: "expand" },
+      );
+    }
+    return { dims: size.map((wanted, i) => expandedDim(shape, size, i - lead, wanted)) };
+  },
+  grad: { a: (g) => g },
+});
+
+function expandedDim(shape: Shape, size: Shape, dim: number, wanted: number): ViewDim {
+  if (dim < 0) {
+    if (wanted >= 0) return { size: wanted, along: [] };
+    throw new ShapeError(
+      `The expanded size of the tensor (${wanted}) isn't allowed in a leading, non-existing dimension ${dim + size.length - shape.length}`,
+      { op: "expand" },
+    );
+  }
+  if (wanted === -1 || wanted === shape[dim]) return keep(shape, dim);
+  if (shape[dim] === 1 && wanted >= 0) return { size: wanted, along: [] };
+  throw new ShapeError(
+    `The expanded size of the tensor (${wanted}) must match the existing size (${shape[dim]}) at non-singleton dimension ` +
+      `${dim + size.length - shape.length}.  Target sizes: ${listed(size)}.  Tensor sizes: ${listed(shape)}`,
+    { op: "expand", remedy: "Only dimensions of size 1 repeat; use repeat() to make copies." },
+  );
+}
+
+export const permuteOp = defineView<{ readonly dims: readonly number[] }>("permute", {
+  map: (shape, { dims }) => {
+    if (dims.length !== shape.length) {
+      throw new ShapeError(
+        "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions " +
+          `i.e. input.dim() = ${shape.length} is not equal to len(dims) = ${dims.length}`,
+        { op: "permute" },
+      );
+    }
+    const order = dims.map((dim) => normalizeDim(dim, shape.length, "permute"));
+    if (new Set(order).size !== order.length) throw new ShapeError("permute(): duplicate dims are not allowed.", { op: "permute" });
+    return { dims: order.map((dim) => keep(shape, dim)) };
+  },
+  grad: {
+    a: (g, _, { dims }) => {
+      const inverse: number[] = [];
+      dims.forEach((dim, i) => (inverse[dim < 0 ? dim + dims.length : dim] = i));
+      return permute(g, inverse);
+    },
+  },
+});
+
+export const transposeOp = defineView<{ readonly dim0: number; readonly dim1: number }>("transpose", {
+  map: (shape, { dim0, dim1 }) => {
+    const dims = keepAll(shape);
+    const [a, b] = [normalizeDim(dim0, shape.length, "transpose"), normalizeDim(dim1, shape.length, "transpose")];
+    if (a !== b) [dims[a], dims[b]] = [dims[b], dims[a]];
+    return { dims };
+  },
+  grad: { a: (g, _, { dim0, dim1 }) => transpose(g, dim0, dim1) },
+});
+
+export const tOp = defineView<Record<string, never>>("t", {
+  map: (shape) => {
+    if (shape.length > 2) throw new ShapeError(`t() expects a tensor with <= 2 dimensions, but self is ${shape.length}D`, { op: "t" });
+    return { dims: keepAll(shape).reverse() };
+  },
+  grad: { a: (g) => t(g) },
+});
+
+/** `dims`: which dimensions go where their size is 1. */
+export const squeezeOp = defineView<{ readonly dims: readonly number[] }>("squeeze", {
+  map: (shape, { dims }) => ({ dims: keepAll(shape).filter(({ size }, dim) => size !== 1 || !dims.includes(dim)) }),
+  grad: { a: (g, saved) => reshape(g, inputShape(saved)) },
+});
+
+export const unsqueezeOp = defineView<{ readonly dim: number }>("unsqueeze", {
+  map: (shape, { dim }) => ({ dims: keepAll(shape).toSpliced(normalizeDim(dim, shape.length + 1, "unsqueeze"), 0, { size: 1, along: [] }) }),
+  grad: { a: (g, saved) => reshape(g, inputShape(saved)) },
+});
+
+export interface SelectAttrs {
+  readonly dim: number;
+  readonly index: number;
+}
+
+export const selectOp: ViewOp<SelectAttrs> = defineView("select", {
+  map: (shape, attrs) => {
+    const dim = dimOf(shape, attrs.dim, "select");
+    const index = attrs.index < 0 ? attrs.index + shape[dim] : attrs.index;
+    if (!Number.isInteger(index) || index < 0 || index >= shape[dim]) {
+      throw new ShapeError(`select(): index ${attrs.index} out of range for tensor of size ${listed(shape)} at dimension ${dim}`, {
+        op: "select",
+      });
+    }
+    return { dims: keepAll(shape).toSpliced(dim, 1), start: shape.map((_, d) => (d === dim ? index : 0)) };
+  },
+  grad: { a: (g, saved, of) => apply(selectBackward, [g], { shape: inputShape(saved), of }) },
+});
+
+export interface SliceAttrs {
+  readonly dim: number;
+  readonly start: number;
+  readonly end: number;
+  readonly step: number;
+}
+
+/** `x[..., start:end:step]` along one dimension; bounds are clamped as in Python. */
+export const sliceOp: ViewOp<SliceAttrs> = defineView("slice", {
+  map: (shape, { dim: given, start, end, step }) => {
+    const dim = dimOf(shape, given, "slice");
+    if (!Number.isInteger(step) || step <= 0) throw new ValueError("slice step must be positive", { op: "slice" });
+    const size = shape[dim];
+    const clamped = (index: number, least: number): number => Math.min(Math.max(index < 0 ? index + size : index, least), size);
+    const from = clamped(start, 0);
+    const to = clamped(end, from);
+    return {
+      dims: keepAll(shape).with(dim, { size: Math.ceil((to - from) / step), along: [{ dim, step }] }),
+      start: shape.map((_, d) => (d === dim ? from : 0)),
+    };
+  },
+  grad: { a: (g, saved, of) => apply(sliceBackward, [g], { shape: inputShape(saved), of }) },
+});
+
+export interface DiagonalAttrs {
+  readonly offset: number;
+  readonly dim1: number;
+  readonly dim2: number;
+}
+
+export const diagonalOp: ViewOp<DiagonalAttrs> = defineView("diagonal", {
+  map: (shape, { offset, dim1: given1, dim2: given2 }) => {
+    const dim1 = normalizeDim(given1, shape.length, "diagonal");
+    const dim2 = normalizeDim(given2, shape.length, "diagonal");
+    if (dim1 === dim2) throw new ShapeError(`diagonal dimensions cannot be identical ${given1}, ${given2}`, { op: "diagonal" });
+    const length = offset >= 0 ? Math.min(shape[dim1], shape[dim2] - offset) : Math.min(shape[dim1] + offset, shape[dim2]);
+    const along = [
+      { dim: dim1, step: 1 },
+      { dim: dim2, step: 1 },
+    ];
+    return {
+      dims: [...keepAll(shape).filter((_, dim) => dim !== dim1 && dim !== dim2), { size: Math.max(length, 0), along }],
+      start: length <= 0 ? undefined : shape.map((_, d) => (d === dim1 ? Math.max(-offset, 0) : d === dim2 ? Math.max(offset, 0) : 0)),
+    };
+  },
+  grad: { a: (g, saved, of) => apply(diagonalBackward, [g], { shape: inputShape(saved), of }) },
+});
+
+export interface UnfoldAttrs {
+  readonly dim: number;
+  readonly size: number;
+  readonly step: number;
+}
+
+export const unfoldOp: ViewOp<UnfoldAttrs> = defineView("unfold", {
+  map: (shape, { dim: given, size, step }) => {
+    const dim = normalizeDim(given, shape.length, "unfold");
+    const whole = shape[dim] ?? 1;
+    if (size < 0) throw new ValueError(`size is ${size} but must be >= 0`, { op: "unfold" });
+    if (size > whole) throw new ShapeError(`maximum size for tensor at dimension ${dim} is ${whole} but size is ${size}`, { op: "unfold" });
+    if (step <= 0) throw new ValueError(`step is ${step} but must be > 0`, { op: "unfold" });
+    if (shape.length === 0) return { dims: [{ size, along: [] }] };
+    const windows = { size: Math.floor((whole - size) / step) + 1, along: [{ dim, step }] };
+    return { dims: [...keepAll(shape).with(dim, windows), { size, along: [{ dim, step: 1 }] }] };
+  },
+  grad: { a: (g, saved, of) => apply(unfoldBackward, [g], { shape: inputShape(saved), of }) },
+});
+
+const selectBackward = defineAdjoint(selectOp);
+const sliceBackward = defineAdjoint(sliceOp);
+const diagonalBackward = defineAdjoint(diagonalOp);
+const unfoldBackward = defineAdjoint(unfoldOp, true);
+const selectScatterOp = defineScatter(selectOp);
+const sliceScatterOp = defineScatter(sliceOp);
+const diagonalScatterOp = defineScatter(diagonalOp);
+
+// --- shapes -------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The same elements in another shape, without a copy; one size may be -1 (`torch.Tensor.view`).
+ * @throws ShapeError where the strides do not allow it, or the sizes do not fit
+ */
+export function view(x: Tensor, ...shape: (number | readonly number[])[]): Tensor {
+  return apply(viewOp, [x], { shape: sizesOf(shape) });
+}
+
+/** A view where the strides allow it, else a copy (`torch.reshape`). @throws ShapeError where the sizes do not fit */
+export function reshape(x: Tensor, ...shape: (number | readonly number[])[]): Tensor {
+  const target = inferSize(sizesOf(shape), x.numel(), "reshape");
+  const { value } = x;
+  const fits = !(value instanceof LocalValue) || viewStrides(value.shape, value.strides, target) !== undefined;
+  return apply(viewOp, [fits ? x : x.contiguous()], { shape: target });
+}
+
+export function viewAs(x: Tensor, other: Tensor): Tensor {
+  return view(x, other.shape);
+}
+
+export function reshapeAs(x: Tensor, other: Tensor): Tensor {
+  return reshape(x, other.shape);
+}
+
+/** Joins the dimensions from `startDim` to `endDim` (default: all) into one (`torch.flatten`). */
+export function flatten(x: Tensor, ...args: Optional<[startDim: number, endDim: number]>): Tensor {
+  const { startDim = 0, endDim = -1 } = parameters<{ startDim?: number; endDim?: number }>("flatten", ["startDim", "endDim"], args);
+  const rank = x.dim();
+  const start = normalizeDim(startDim, rank, "flatten");
+  const end = normalizeDim(endDim, rank, "flatten");
+  if (start > end) throw new ShapeError("flatten() has invalid args: start_dim cannot come after end_dim", { op: "flatten" });
+  if (rank === 0) return reshape(x, [1]);
+  if (start === end) return x;
+  return reshape(x, [...x.shape.slice(0, start), numelOf(x.shape.slice(start, end + 1)), ...x.shape.slice(end + 1)]);
+}
+
+/** Splits one dimension into `sizes`, of which one may be -1 (`torch.unflatten`). */
+export function unflatten(x: Tensor, dim: number, sizes: readonly number[]): Tensor {
+  const at = normalizeDim(dim, x.dim(), "unflatten");
+  if (sizes.length === 0) throw new ShapeError("unflatten: sizes must be non-empty", { op: "unflatten" });
+  return view(x, x.shape.toSpliced(at, 1, ...inferSize(sizes, x.shape[at] ?? 1, "unflatten")));
+}
+
+/** One dimension with all elements (`torch.ravel`). */
+export function ravel(x: Tensor): Tensor {
+  return reshape(x.contiguous(), [-1]);
+}
+
+/** Repeats dimensions of size 1 without copying; -1 keeps a size (`torch.Tensor.expand`). */
+export function expand(x: Tensor, ...size: (number | readonly number[])[]): Tensor {
+  return apply(expandOp, [x], { size: sizesOf(size) });
+}
+
+export function expandAs(x: Tensor, other: Tensor): Tensor {
+  return expand(x, other.shape);
+}
+
+export function broadcastTo(x: Tensor, ...size: (number | readonly number[])[]): Tensor {
+  return expand(x, ...size);
+}
+
+/** Without dimensions of size 1: all of them, or those among `dim` (`torch.squeeze`). */
+export function squeeze(x: Tensor, ...args: Optional<[dim: number | readonly number[]]>): Tensor {
+  const { dim } = parameters<{ dim?: number | readonly number[] }>("squeeze", ["dim"], args);
+  // An empty list names no dimension here, unlike in reductions.
+  const dims = typeof dim === "object" && dim.length === 0 ? [] : normalizeDims(dim, x.dim(), "squeeze");
+  return apply(squeezeOp, [x], { dims });
+}
+
+/** With a new dimension of size 1 at `dim` (`torch.unsqueeze`). */
+export function unsqueeze(x: Tensor, ...args: [dim: number] | [options: { dim: number }]): Tensor {
+  const { dim } = parameters<{ dim: number }>("unsqueeze", ["dim"], args);
+  return apply(unsqueezeOp, [x], { dim });
+}
+
+// --- order of dimensions ------------------------------------------------------------------------------------------------------
+
+/** Dimensions in another order (`torch.permute`). */
+export function permute(x: Tensor, ...dims: (number | readonly number[])[]): Tensor {
+  return apply(permuteOp, [x], { dims: sizesOf(dims) });
+}
+
+/** Two dimensions exchanged (`torch.transpose`). */
+export function transpose(x: Tensor, ...args: [dim0: number, dim1: number] | [options: { dim0: number; dim1: number }]): Tensor {
+  const { dim0, dim1 } = parameters<{ dim0: number; dim1: number }>("transpose", ["dim0", "dim1"], args);
+  return apply(transposeOp, [x], { dim0, dim1 });
+}
+
+/** A matrix transposed; vectors and 0-dim tensors as they are (`torch.t`). */
+export function t(x: Tensor): Tensor {
+  return apply(tOp, [x], {});
+}
+
+/** Dimensions `source` moved to the places `destination`; the others keep their order (`torch.movedim`). */
+export function movedim(x: Tensor, source: number | readonly number[], destination: number | readonly number[]): Tensor {
+  const places = (dims: number | readonly number[], name: string): number[] => {
+    const list = (typeof dims === "number" ? [dims] : dims).map((dim) => normalizeDim(dim, x.dim(), "movedim"));
+    if (new Set(list).size !== list.length) throw new ShapeError(`movedim: repeated dim in \`${name}\` (${listed(list)})`, { op: "movedim" });
+    return list;
+  };
+  const from = places(source, "source");
+  const to = places(destination, "destination");
+  if (from.length !== to.length) {
+    throw new ShapeError(
+      `movedim: Invalid source or destination dims: source (${listed(from)} dims) should contain the same number of dims as destination (${listed(to)} dims)`,
+      { op: "movedim" },
+    );
+  }
+  if (x.dim() === 0) return x;
+  const rest = x.shape.map((_, dim) => dim).filter((dim) => !from.includes(dim));
+  const order = x.shape.map((_, place) => (to.includes(place) ? from[to.indexOf(place)] : (rest.shift() ?? 0)));
+  return permute(x, order);
+}
+
+// --- parts --------------------------------------------------------------------------------------------------------------------
+
+/** The part at `index` of `dim`, without that dimension (`torch.select`). */
+export function select(x: Tensor, dim: number, index: number): Tensor {
+  return apply(selectOp, [x], { dim, index });
+}
+
+/** `x[start:end:step]` along `dim` as a view; undefined bounds reach to the ends. */
+export function sliceAlong(x: Tensor, dim: number, start?: number, end?: number, step = 1): Tensor {
+  return apply(sliceOp, [x], sliceAttrs(dim, start, end, step));
+}
+
+function sliceAttrs(dim: number, start = 0, end = Number.MAX_SAFE_INTEGER, step = 1): SliceAttrs {
+  return { dim, start, end, step };
+}
+
+/** `length` places of `dim` from `start` on (`torch.narrow`). A start that is a tensor is read, which waits. */
+export function narrow(x: Tensor, dim: number, start: number | Tensor, length: number): Tensor {
+  if (x.dim() === 0) throw new ShapeError("narrow() cannot be applied to a 0-dim tensor.", { op: "narrow" });
+  if (length < 0) throw new ValueError("narrow(): length must be non-negative.", { op: "narrow" });
+  const at = normalizeDim(dim, x.dim(), "narrow");
+  const size = x.shape[at];
+  const given = typeof start === "number" ? start : Number(start.itemSync());
+  if (given < -size || given > size) {
+    throw new ShapeError(`Dimension out of range (expected to be in range of [${-size}, ${size}], but got ${given})`, { op: "narrow" });
+  }
+  const from = given < 0 ? given + size : given;
+  if (from + length > size) throw new ShapeError(`start (${from}) + length (${length}) exceeds dimension size (${size}).`, { op: "narrow" });
+  return apply(sliceOp, [x], { dim: at, start: from, end: from + length, step: 1 });
+}
+
+export function narrowCopy(x: Tensor, dim: number, start: number, length: number): Tensor {
+  return narrow(x, dim, start, length).clone();
+}
+
+/** The diagonal over two dimensions, as the last dimension (`torch.diagonal`). */
+export function diagonal(x: Tensor, ...args: Optional<[offset: number, dim1: number, dim2: number]>): Tensor {
+  return apply(diagonalOp, [x], diagonalAttrs(args));
+}
+
+function diagonalAttrs(args: readonly unknown[]): DiagonalAttrs {
+  const { offset = 0, dim1 = 0, dim2 = 1 } = parameters<Partial<DiagonalAttrs>>("diagonal", ["offset", "dim1", "dim2"], args);
+  return { offset, dim1, dim2 };
+}
+
+/** Windows of `size` places, `step` apart, along `dimension`; the window is the last dimension (`torch.Tensor.unfold`). */
+export function unfold(x: Tensor, dimension: number, size: number, step: number): Tensor {
+  return apply(unfoldOp, [x], { dim: dimension, size, step });
+}
+
+/** The views along `dim`, one for each index (`torch.unbind`). */
+export function unbind(x: Tensor, ...args: Optional<[dim: number]>): Tensor[] {
+  const { dim = 0 } = parameters<{ dim?: number }>("unbind", ["dim"], args);
+  if (x.dim() === 0) throw new ShapeError("Dimension specified as 0 but tensor has no dimensions", { op: "unbind" });
+  const at = normalizeDim(dim, x.dim(), "unbind");
+  return Array.from({ length: x.shape[at] }, (_, index) => select(x, at, index));
+}
+
+/** Views of the given sizes along `dim`, which they must fill. */
+export function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
+  const { dim = 0 } = parameters<{ dim?: number }>("splitWithSizes", ["dim"], args);
+  const at = dimOf(x.shape, dim, "split");
+  const total = splitSizes.reduce((sum, size) => sum + size, 0);
+  if (total !== x.shape[at] || splitSizes.some((size) => size < 0)) {
+    throw new ShapeError(
+      `split_with_sizes expects split_sizes to sum exactly to ${x.shape[at]} (input tensor's size at dimension ${at}), ` +
+        `but got split_sizes=${listed(splitSizes)}`,
+      { op: "split" },
+    );
+  }
+  let start = 0;
+  return splitSizes.map((size) => narrow(x, at, (start += size) - size, size));
+}
+
+/** Views of `size` places along `dim` (the last may be smaller), or of the listed sizes (`torch.split`). */
+export function split(x: Tensor, size: number | readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
+  if (typeof size !== "number") return splitWithSizes(x, size, ...args);
+  const { dim = 0 } = parameters<{ dim?: number }>("split", ["dim"], args);
+  const at = dimOf(x.shape, dim, "split");
+  const whole = x.shape[at];
+  if (size < 0 || (size === 0 && whole !== 0)) {
+    throw new ValueError(`split expects split_size be non-negative, but got split_size=${size}`, { op: "split" });
+  }
+  const count = size === 0 ? 1 : Math.max(Math.ceil(whole / size), 1);
+  return Array.from({ length: count }, (_, i) => narrow(x, at, i * size, Math.min(size, whole - i * size)));
+}
+
+/** At most `chunks` views of equal size along `dim` (`torch.chunk`). */
+export function chunk(x: Tensor, chunks: number, ...args: Optional<[dim: number]>): Tensor[] {
+  const { dim = 0 } = parameters<{ dim?: number }>("chunk", ["dim"], args);
+  const at = dimOf(x.shape, dim, "chunk");
+  if (chunks <= 0) throw new ValueError(`chunk expects \`chunks\` to be greater than 0, got: ${chunks}`, { op: "chunk" });
+  const size = Math.ceil(x.shape[at] / chunks);
+  return size === 0 ? Array.from({ length: chunks }, () => narrow(x, at, 0, 0)) : split(x, size, at);
+}
+
+/** Exactly that many views, or views that end at the listed indices (`torch.tensor_split`). An index tensor is read, which waits. */
+export function tensorSplit(x: Tensor, indicesOrSections: number | readonly number[] | Tensor, ...args: Optional<[dim: number]>): Tensor[] {
+  const { dim = 0 } = parameters<{ dim?: number }>("tensorSplit", ["dim"], args);
+  if (x.dim() === 0) {
+    throw new ShapeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims", { op: "tensorSplit" });
+  }
+  const at = normalizeDim(dim, x.dim(), "tensorSplit");
+  const given = indicesOrSections instanceof Tensor ? numbersOf(indicesOrSections) : indicesOrSections;
+  const whole = x.shape[at];
+  if (typeof given !== "number") {
+    const bounds = [0, ...given, whole];
+    return bounds.slice(1).map((end, i) => sliceAlong(x, at, bounds[i], i === given.length ? undefined : end));
+  }
+  if (given <= 0) throw new ValueError(`number of sections must be larger than 0, got ${given}`, { op: "tensorSplit" });
+  const small = Math.floor(whole / given);
+  const larger = whole % given;
+  let start = 0;
+  return Array.from({ length: given }, (_, i) => {
+    const size = small + (i < larger ? 1 : 0);
+    return narrow(x, at, (start += size) - size, size);
+  });
+}
+
+function numbersOf(indices: Tensor): number | number[] {
+  if (indices.dtype !== "int64") {
+    throw new ValueError(`tensor_split expected tensor_indices_or_sections to have dtype of long, but got ${indices.dtype}`, { op: "tensorSplit" });
+  }
+  if (indices.dim() > 1) {
+    throw new ShapeError(
+      `tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but got a tensor with ${indices.dim()} dims`,
+      { op: "tensorSplit" },
+    );
+  }
+  const list = indices.tolistSync();
+  return Array.isArray(list) ? list.map(Number) : Number(list);
+}
+
+/** A function that splits as `tensorSplit` does, along a fixed dimension. */
+function splitter(name: string, least: number, dimOfRank: (rank: number) => number) {
+  return (x: Tensor, indicesOrSections: number | readonly number[]): Tensor[] => {
+    const op = `torch.${name}`;
+    if (x.dim() < least) {
+      throw new ShapeError(`${op} requires a tensor with at least ${least} dimension${least > 1 ? "s" : ""}, but got a tensor with ${x.dim()} dimensions!`, {
+        op: name,
+      });
+    }
+    const dim = dimOfRank(x.dim());
+    if (typeof indicesOrSections === "number" && (indicesOrSections <= 0 || x.shape[dim] % indicesOrSections !== 0)) {
+      throw new ShapeError(
+        `${op} attempted to split along dimension ${dim}, but the size of the dimension ${x.shape[dim]} is not divisible by the split_size ${indicesOrSections}!`,
+        { op: name },
+      );
+    }
+    return tensorSplit(x, indicesOrSections, dim);
+  };
+}
+
+export const hsplit = splitter("hsplit", 1, (rank) => (rank === 1 ? 0 : 1));
+export const vsplit = splitter("vsplit", 2, () => 0);
+export const dsplit = splitter("dsplit", 3, () => 2);
+
+// --- copies with a part replaced ----------------------------------------------------------------------------------------------
+
+/** A copy of `x` with `src` at `index` of `dim` (`torch.select_scatter`). */
+export function selectScatter(x: Tensor, src: Tensor, dim: number, index: number): Tensor {
+  return apply(selectScatterOp, [x, src], { dim, index });
+}
+
+/** A copy of `x` with `src` in `start:end:step` of `dim` (`torch.slice_scatter`). */
+export function sliceScatter(x: Tensor, src: Tensor, ...args: Optional<[dim: number, start: number, end: number, step: number]>): Tensor {
+  const names = ["dim", "start", "end", "step"] as const;
+  const { dim = 0, start, end, step } = parameters<Partial<SliceAttrs>>("sliceScatter", names, args);
+  return apply(sliceScatterOp, [x, src], sliceAttrs(dim, start, end, step));
+}
+
+/** A copy of `x` with `src` on a diagonal (`torch.diagonal_scatter`). */
+export function diagonalScatter(x: Tensor, src: Tensor, ...args: Optional<[offset: number, dim1: number, dim2: number]>): Tensor {
+  return apply(diagonalScatterOp, [x, src], diagonalAttrs(args));
+}
+
+// --- in place -----------------------------------------------------------------------------------------------------------------
+
+/** Makes `x` itself the view that `look` takes of it. @throws AutogradError on a leaf that requires a gradient, or a view */
+function become(x: Tensor, op: string, look: (x: Tensor) => Tensor): Tensor {
+  assertWritable(x, op);
+  if (x.view$ !== undefined) {
+    throw new AutogradError(`${op}() cannot change the shape of a tensor that is a view of another one`, {
+      op,
+      remedy: `Use the out-of-place form, without the underscore.`,
+    });
+  }
+  const fresh = look(x);
+  const { edge } = fresh;
+  x.setHistory(undefined, 0);
+  x.replaceValue(fresh.value);
+  if (edge !== undefined) x.setHistory(edge.node, edge.slot);
+  return x;
+}
+
+export const inPlaceMethods = {
+  squeeze_: (x: Tensor, ...args: Optional<[dim: number | readonly number[]]>): Tensor => become(x, "squeeze_", () => squeeze(x, ...args)),
+  unsqueeze_: (x: Tensor, dim: number): Tensor => become(x, "unsqueeze_", () => unsqueeze(x, dim)),
+  t_: (x: Tensor): Tensor => become(x, "t_", () => t(x)),
+  transpose_: (x: Tensor, dim0: number, dim1: number): Tensor => become(x, "transpose_", () => transpose(x, dim0, dim1)),
+  swapaxes_: (x: Tensor, dim0: number, dim1: number): Tensor => become(x, "swapaxes_", () => transpose(x, dim0, dim1)),
+};
+
+/** Whether two tensors have the same shape. */
+export function isSameSize(x: Tensor, other: Tensor): boolean {
+  return sameShape(x.shape, other.shape);
+}
+
+export const methods = {
+  view, viewAs, reshape, reshapeAs, flatten, unflatten, ravel, expand, expandAs, broadcastTo, squeeze, unsqueeze,
+  permute, transpose, swapaxes: transpose, swapdims: transpose, t, movedim, moveaxis: movedim,
+  select, narrow, narrowCopy, diagonal, unfold, unbind, split, splitWithSizes, chunk, tensorSplit, hsplit, vsplit, dsplit,
+  selectScatter, sliceScatter, diagonalScatter, isSameSize,
+};
+
+/** Fields of `Tensor` that are views. */
+export const getters = {
+  /** Dimensions in reverse order. */
+  T: (x: Tensor): Tensor => permute(x, x.shape.map((_, dim) => x.dim() - 1 - dim)),
+  /** The last two dimensions exchanged. */
+  mT: (x: Tensor): Tensor => {
+    if (x.dim() < 2) {
+      throw new ShapeError(`tensor.mT is only supported on matrices or batches of matrices. Got ${x.dim()}-D tensor.`, { op: "mT" });
+    }
+    return transpose(x, -2, -1);
+  },
+};

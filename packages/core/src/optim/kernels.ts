@@ -1,0 +1,130 @@
+/**
+ * Optimizer steps as loop kernels: one pass over a parameter, its gradient and the optimizer's state, in place (an output names
+ * the same storage as the input it replaces). All operands are contiguous and flattened to one axis; everything that changes from
+ * step to step is a run-time scalar, so each kernel is built once.
+ */
+import { Graph, type Expr } from "../kernel/build.ts";
+import type { LoopKernel } from "../kernel/ir.ts";
+
+/** Dtypes that parameters may have. */
+export type ParameterType = "float32" | "float64";
+
+/**
+ * A step's kernel. Inputs: parameter, gradient, then the state tensors. Outputs: parameter, then the state tensors, each the same
+ * storage as its input. Every scalar has the parameter's dtype.
+ */
+export interface StepKernel {
+  readonly kernel: LoopKernel;
+  /** Names of the state tensors, in order. All start as zeros. */
+  readonly state: readonly string[];
+  /** Names of the scalar arguments, in order. */
+  readonly scalars: readonly string[];
+}
+
+/** A step kernel while it is written. */
+class StepBuilder {
+  readonly #graph = new Graph();
+  readonly #dtype: ParameterType;
+  readonly #scalars: string[] = [];
+  readonly #state: string[] = [];
+  readonly #results: Expr[] = [];
+  readonly parameter: Expr;
+  readonly gradient: Expr;
+
+  constructor(dtype: ParameterType, maximize: boolean) {
+    this.#dtype = dtype;
+    this.parameter = this.#graph.load(0, dtype);
+    const gradient = this.#graph.load(1, dtype);
+    this.gradient = maximize ? gradient.neg() : gradient;
+  }
+
+  scalar(name: string): Expr {
+    let index = this.#scalars.indexOf(name);
+    if (index < 0) index = this.#scalars.push(name) - 1;
+    return this.#graph.scalar(index, this.#dtype);
+  }
+
+  /** Adds a state tensor that becomes `next(old)`; returns its new value. */
+  state(name: string, next: (old: Expr) => Expr): Expr {
+    const index = this.#state.push(name) - 1;
+    const value = next(this.#graph.load(2 + index, this.#dtype));
+    this.#results.push(value);
+    return value;
+  }
+
+  finish(name: string, parameter: Expr): StepKernel {
+    const dtype = this.#dtype;
+    const operand = { dtype, inner: 1 } as const;
+    const results = [parameter, ...this.#results];
+    return {
+      state: this.#state,
+      scalars: this.#scalars,
+      kernel: {
+        kind: "loop",
+        name,
+        axes: 1,
+        reduced: 0,
+        inputs: Array.from({ length: 2 + this.#state.length }, () => operand),
+        outputs: results.map(() => ({ ...operand, overwrites: false })),
+        scalars: this.#scalars.map(() => dtype),
+        body: this.#graph.nodes,
+        accumulators: [],
+        step: [],
+        epilogue: [],
+        stores: results.map(({ id }, output) => ({ output, value: id, at: "body" })),
+      },
+    };
+  }
+}
+
+export interface SgdForm {
+  readonly dtype: ParameterType;
+  readonly momentum: boolean;
+  readonly nesterov: boolean;
+  readonly weightDecay: boolean;
+  readonly maximize: boolean;
+}
+
+/**
+ * One step of `torch.optim.SGD`. State with momentum: `momentumBuffer`. Scalars: `lr`; with weight decay `weightDecay`; with
+ * momentum `momentum` and `fresh`, the gradient's weight in the buffer: 1 in the first step, then 1 - dampening.
+ */
+export function sgdKernel({ dtype, momentum, nesterov, weightDecay, maximize }: SgdForm): StepKernel {
+  const step = new StepBuilder(dtype, maximize);
+  const lr = step.scalar("lr");
+  let direction = step.gradient;
+  if (weightDecay) direction = direction.add(step.parameter.mul(step.scalar("weightDecay")));
+  if (momentum) {
+    const decay = step.scalar("momentum");
+    const gradient = direction;
+    const buffer = step.state("momentumBuffer", (old) => old.mul(decay).add(gradient.mul(step.scalar("fresh"))));
+    direction = nesterov ? gradient.add(buffer.mul(decay)) : buffer;
+  }
+  return step.finish("sgd", step.parameter.sub(direction.mul(lr)));
+}
+
+export interface AdamForm {
+  readonly dtype: ParameterType;
+  readonly amsgrad: boolean;
+  /** `l2`: added to the gradient (Adam); `decoupled`: the parameter shrinks (AdamW). */
+  readonly weightDecay: "none" | "l2" | "decoupled";
+  readonly maximize: boolean;
+}
+
+/**
+ * One step of `torch.optim.Adam` or `AdamW`. State: `expAvg`, `expAvgSq`, with amsgrad `maxExpAvgSq`. Scalars, in this order
+ * where present: `weightDecay` (l2) or `keep` = 1 - lr * weight decay (decoupled); `fresh1` = 1 - beta1; `beta2`;
+ * `fresh2` = 1 - beta2; `correction` = sqrt(1 - beta2^t); `eps`; `stepSize` = lr / (1 - beta1^t).
+ */
+export function adamKernel({ dtype, amsgrad, weightDecay, maximize }: AdamForm): StepKernel {
+  const step = new StepBuilder(dtype, maximize);
+  let { parameter, gradient } = step;
+  if (weightDecay === "l2") gradient = gradient.add(parameter.mul(step.scalar("weightDecay")));
+  if (weightDecay === "decoupled") parameter = parameter.mul(step.scalar("keep"));
+  const mean = step.state("expAvg", (old) => old.add(gradient.sub(old).mul(step.scalar("fresh1"))));
+  const square = step.state("expAvgSq", (old) =>
+    old.mul(step.scalar("beta2")).add(gradient.mul(step.scalar("fresh2")).mul(gradient)));
+  const spread = amsgrad ? step.state("maxExpAvgSq", (old) => old.max(square)) : square;
+  const denominator = spread.sqrt().div(step.scalar("correction")).add(step.scalar("eps"));
+  return step.finish("adam", parameter.sub(mean.mul(step.scalar("stepSize")).div(denominator)));
+}

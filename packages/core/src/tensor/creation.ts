@@ -1,0 +1,382 @@
+/** Making tensors, with PyTorch's constructors and defaults. */
+import { defaultDevice, device as deviceOf } from "../actor/device.ts";
+import type { Device } from "../actor/device.ts";
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { isOptions, parameters } from "../ops/arguments.ts";
+import { apply } from "../ops/dispatch.ts";
+import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randOp } from "../ops/generate.ts";
+import type { GenerateOp } from "../ops/kinds/generate.ts";
+import { dtypeOfNumber, isDType, isFloat, isInteger, itemSize, typedArray } from "./dtype.ts";
+import type { DType, TypedArray } from "./dtype.ts";
+import { drawState } from "./generator.ts";
+import { numelOf } from "./shape.ts";
+import type { Shape } from "./shape.ts";
+import { isTensor, Tensor } from "./tensor.ts";
+import { allocate } from "./value.ts";
+
+/** Options of every constructor. */
+export interface TensorOptions {
+  readonly dtype?: DType;
+  readonly device?: Device | string;
+  readonly requiresGrad?: boolean;
+}
+
+/** Sizes as `f(2, 3)` or `f([2, 3])`, options last. */
+export type SizeArguments = readonly (number | Shape | TensorOptions)[];
+
+/** Numbers, booleans, bigints, nested to any depth. */
+export type NestedData = number | bigint | boolean | readonly NestedData[];
+
+let floatDefault: DType = "float32";
+
+/** The dtype of new float tensors (`torch.set_default_dtype`). @throws DTypeError unless a float dtype */
+export function setDefaultDtype(dtype: DType): void {
+  if (!isDType(dtype) || !isFloat(dtype)) throw new DTypeError(`only floating-point types are supported as the default type, not ${String(dtype)}`);
+  floatDefault = dtype;
+}
+
+export function getDefaultDtype(): DType {
+  return floatDefault;
+}
+
+function sizesAndOptions(op: string, args: SizeArguments): { shape: Shape; options: TensorOptions } {
+  const last = args[args.length - 1];
+  const options = isOptions(last) ? last : {};
+  const sizes = isOptions(last) ? args.slice(0, -1) : args;
+  const shape = sizes.length === 1 && Array.isArray(sizes[0]) ? (sizes[0] as Shape) : (sizes as Shape);
+  checkOptions(op, options);
+  checkShape(op, shape);
+  return { shape: [...shape], options };
+}
+
+function checkShape(op: string, shape: Shape): void {
+  for (const size of shape) {
+    if (!Number.isInteger(size) || size < 0) throw new ShapeError(`${op}(): sizes must be whole numbers from 0, got [${shape.join(", ")}]`, { op });
+  }
+}
+
+const optionNames: readonly string[] = ["dtype", "device", "requiresGrad"];
+
+function checkOptions(op: string, options: object): void {
+  for (const name of Object.keys(options)) {
+    if (!optionNames.includes(name)) throw new ValueError(`${op}() got an unexpected option '${name}'`, { op, remedy: `It takes: ${optionNames.join(", ")}.` });
+  }
+  const { dtype } = options as TensorOptions;
+  if (dtype !== undefined && !isDType(dtype)) throw new DTypeError(`${op}(): unknown dtype '${String(dtype)}'`, { op });
+}
+
+function generated(op: GenerateOp, shape: Shape, dtype: DType, { device, requiresGrad = false }: TensorOptions, params: readonly number[]): Tensor {
+  const target = device === undefined ? defaultDevice() : deviceOf(device);
+  assertDType(op.name, target, dtype);
+  const made = apply(op, [], { shape, dtype, device: target.name, params });
+  if (requiresGrad) made.requiresGrad = true;
+  return made;
+}
+
+/** @throws DTypeError where the device cannot hold the dtype */
+export function assertDType(op: string, device: Device, dtype: DType): void {
+  if (!device.dtypes.has(dtype)) {
+    throw new DTypeError(`${device.name} does not hold ${dtype}`, { op, device: device.name, remedy: "Use a CPU device for it, or another dtype." });
+  }
+}
+
+/** A tensor with undefined contents (`torch.empty`). */
+export function empty(...args: SizeArguments): Tensor {
+  const { shape, options } = sizesAndOptions("empty", args);
+  const { dtype = floatDefault, device, requiresGrad = false } = options;
+  const target = device === undefined ? defaultDevice() : deviceOf(device);
+  assertDType("empty", target, dtype);
+  const made = new Tensor(allocate(target, shape, dtype));
+  if (requiresGrad) made.requiresGrad = true;
+  return made;
+}
+
+export function zeros(...args: SizeArguments): Tensor {
+  const { shape, options } = sizesAndOptions("zeros", args);
+  return generated(fillOp, shape, options.dtype ?? floatDefault, options, [0]);
+}
+
+export function ones(...args: SizeArguments): Tensor {
+  const { shape, options } = sizesAndOptions("ones", args);
+  return generated(fillOp, shape, options.dtype ?? floatDefault, options, [1]);
+}
+
+/** All elements `value`; the dtype follows the value unless given (`torch.full`). */
+export function full(shape: Shape | number, value: number | bigint | boolean, options: TensorOptions = {}): Tensor {
+  checkOptions("full", options);
+  const sizes = typeof shape === "number" ? [shape] : [...shape];
+  checkShape("full", sizes);
+  const dtype = options.dtype ?? inferred(value);
+  if (typeof value === "bigint" && !Number.isSafeInteger(Number(value))) return tensor(value, { ...options, dtype }).expand(sizes).clone();
+  return generated(fillOp, sizes, dtype, options, [Number(value)]);
+}
+
+function inferred(value: number | bigint | boolean): DType {
+  const dtype = dtypeOfNumber(value);
+  return dtype === "float32" ? floatDefault : dtype;
+}
+
+/** The identity matrix, or its first `m` columns. */
+export function eye(n: number, ...args: readonly (number | TensorOptions)[]): Tensor {
+  const [m = n, options = {}] = typeof args[0] === "number" ? (args as readonly [number, TensorOptions?]) : [n, args[0]];
+  checkOptions("eye", options);
+  checkShape("eye", [n, m]);
+  return generated(eyeOp, [n, m], options.dtype ?? floatDefault, options, [Math.max(m, 1)]);
+}
+
+/**
+ * Numbers from `start` up to but without `end`, `step` apart (`torch.arange`): `arange(end)`, `arange(start, end, step)`. int64
+ * when all are whole.
+ */
+export function arange(...args: readonly (number | TensorOptions)[]): Tensor {
+  const last = args[args.length - 1];
+  const options: TensorOptions = isOptions(last) ? last : {};
+  const numbers = args.filter((arg) => typeof arg === "number");
+  checkOptions("arange", options);
+  const [start, end, step = 1] = numbers.length === 1 ? [0, numbers[0]] : numbers;
+  if (step === 0) throw new ValueError("step must be nonzero", { op: "arange" });
+  if (!Number.isFinite(start) || !Number.isFinite(end)) throw new ValueError(`unsupported range: ${start} -> ${end}`, { op: "arange" });
+  if ((end - start) * step < 0) throw new ValueError("upper bound and larger bound inconsistent with step sign", { op: "arange" });
+  const whole = [start, end, step].every((value) => Number.isInteger(value) && !Object.is(value, -0));
+  const dtype = options.dtype ?? (whole ? "int64" : floatDefault);
+  return generated(arangeOp, [Math.ceil((end - start) / step)], dtype, options, [start, step]);
+}
+
+/** `steps` numbers from `start` to `end`, both included (`torch.linspace`). */
+export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  checkOptions("linspace", options);
+  checkShape("linspace", [steps]);
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0;
+  return generated(linspaceOp, [steps], options.dtype ?? floatDefault, options, [start, steps === 1 ? start : end, step, steps]);
+}
+
+/** `steps` powers of `base`, with exponents from `start` to `end` (`torch.logspace`). */
+export function logspace(start: number, end: number, steps: number, ...args: readonly unknown[]): Tensor {
+  const { base = 10, dtype, device, requiresGrad = false } = parameters<{ base?: number } & TensorOptions>("logspace", ["base", "dtype", "device", "requiresGrad"], args);
+  const target = dtype ?? floatDefault;
+  const exponents = linspace(start, end, steps, { dtype: "float64", device });
+  const made = exponents.mul(Math.log(base)).exp().to(target).detach();
+  if (requiresGrad) made.requiresGrad = true;
+  return made;
+}
+
+// --- random ---------------------------------------------------------------------------------------------------------------------
+
+function assertFloat(op: string, dtype: DType): void {
+  if (!isFloat(dtype)) throw new DTypeError(`"${op}" not implemented for '${dtype}'`, { op });
+}
+
+/** Uniform numbers in [0, 1). */
+export function rand(...args: SizeArguments): Tensor {
+  const { shape, options } = sizesAndOptions("rand", args);
+  const { dtype = floatDefault } = options;
+  assertFloat("rand", dtype);
+  return generated(randOp, shape, dtype, options, drawState());
+}
+
+/** Numbers of the standard normal distribution. */
+export function randn(...args: SizeArguments): Tensor {
+  const { shape, options } = sizesAndOptions("randn", args);
+  const { dtype = floatDefault } = options;
+  assertFloat("randn", dtype);
+  return generated(randnOp, shape, dtype, options, drawState());
+}
+
+/**
+ * Numbers of normal distributions (`torch.normal`): `normal(mean, std, size)` with numbers, or with tensors for the mean, the
+ * standard deviation, or both.
+ */
+export function normal(mean: number | Tensor, std: number | Tensor = 1, size?: Shape, options: TensorOptions = {}): Tensor {
+  if (typeof std === "number" && std < 0) throw new ValueError(`normal expects std >= 0.0, but found std ${std}`, { op: "normal" });
+  if (typeof mean === "number" && typeof std === "number") {
+    if (size === undefined) throw new ValueError("normal(mean, std, size): numbers need a size", { op: "normal" });
+    const made = randn(size, { dtype: options.dtype, device: options.device }).mul(std).add(mean);
+    if (options.requiresGrad === true) made.requiresGrad = true;
+    return made;
+  }
+  const like = isTensor(mean) ? mean : (std as Tensor);
+  const shape = isTensor(mean) && isTensor(std) ? mean.add(std).shape : like.shape;
+  return randn(shape, { dtype: like.dtype, device: like.device }).mul(isTensor(std) ? std.detach() : std).add(isTensor(mean) ? mean.detach() : mean);
+}
+
+/** Whole numbers in [low, high): `randint(high, size)` or `randint(low, high, size)`. int64 unless said. */
+export function randint(...args: readonly (number | Shape | TensorOptions)[]): Tensor {
+  const last = args[args.length - 1];
+  const options: TensorOptions = isOptions(last) ? last : {};
+  checkOptions("randint", options);
+  const bounds = args.filter((arg) => typeof arg === "number");
+  const size = args.find((arg): arg is Shape => Array.isArray(arg));
+  if (size === undefined) throw new ShapeError("randint(): the size must be a list, as in randint(10, [2, 3])", { op: "randint" });
+  checkShape("randint", size);
+  const [low, high] = bounds.length === 1 ? [0, bounds[0]] : bounds;
+  if (!(high > low)) throw new ValueError(`random_ expects 'from' to be less than 'to', but got from=${low} >= to=${high}`, { op: "randint" });
+  if (high - low >= 2 ** 32) throw new ValueError("randint(): the range must be below 2^32", { op: "randint" });
+  const dtype = options.dtype ?? "int64";
+  return generated(randintOp, [...size], dtype, options, [...drawState(), high - low, low]);
+}
+
+/** A random permutation of 0 ... n - 1 (int64 unless said). */
+export function randperm(n: number, options: TensorOptions = {}): Tensor {
+  checkOptions("randperm", options);
+  checkShape("randperm", [n]);
+  const keys = generated(randOp, [n], "float64", { device: options.device }, drawState());
+  const order = keys.argsort({ stable: true });
+  keys.dispose();
+  return options.dtype === undefined || options.dtype === "int64" ? order : order.to(options.dtype);
+}
+
+/** 1 with each element's own probability, else 0 (`torch.bernoulli`). */
+export function bernoulli(probabilities: Tensor): Tensor {
+  return randLike(probabilities).lt(probabilities).to(probabilities.dtype);
+}
+
+/** A mask like `x`: 1 with probability `p`, else 0. */
+export function bernoulliLike(x: Tensor, p: number): Tensor {
+  return apply(bernoulliOp, [x.detach()], { shape: x.shape, dtype: x.dtype, params: [...drawState(), p] });
+}
+
+// --- like another tensor --------------------------------------------------------------------------------------------------------
+
+function like(op: GenerateOp, x: Tensor, options: TensorOptions, params: readonly number[]): Tensor {
+  checkOptions(op.name, options);
+  const { dtype = x.dtype, device, requiresGrad = false } = options;
+  if (device !== undefined) return generated(op, x.shape, dtype, options, params);
+  const made = apply(op, [x.detach()], { shape: x.shape, dtype, params });
+  if (requiresGrad) made.requiresGrad = true;
+  return made;
+}
+
+export function zerosLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  return like(fillOp, x, options, [0]);
+}
+
+export function onesLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  return like(fillOp, x, options, [1]);
+}
+
+export function fullLike(x: Tensor, value: number | boolean, options: TensorOptions = {}): Tensor {
+  return like(fillOp, x, options, [Number(value)]);
+}
+
+export function emptyLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  return empty(x.shape, { dtype: x.dtype, device: x.device, ...options });
+}
+
+export function randLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  assertFloat("rand", options.dtype ?? x.dtype);
+  return like(randOp, x, options, drawState());
+}
+
+export function randnLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  assertFloat("randn", options.dtype ?? x.dtype);
+  return like(randnOp, x, options, drawState());
+}
+
+export function randintLike(x: Tensor, ...args: readonly (number | TensorOptions)[]): Tensor {
+  const bounds = args.filter((arg) => typeof arg === "number");
+  const [low, high] = bounds.length === 1 ? [0, bounds[0]] : bounds;
+  return like(randintOp, x, (args.find((arg) => isOptions(arg)) as TensorOptions | undefined) ?? {}, [...drawState(), high - low, low]);
+}
+
+// --- from data ------------------------------------------------------------------------------------------------------------------
+
+/**
+ * A tensor of this data (`torch.tensor`): a number, boolean or bigint, nested arrays of them, or a typed array. The dtype follows
+ * the data: whole numbers and bigints int64, other numbers the default float, booleans bool, typed arrays their own. Since
+ * JavaScript writes 1.0 as 1, whole numbers become floats where `requiresGrad` asks for a float.
+ * @throws ShapeError for ragged nesting, DTypeError for data that is neither
+ */
+export function tensor(data: NestedData | TypedArray | Tensor, options: TensorOptions = {}): Tensor {
+  checkOptions("tensor", options);
+  if (isTensor(data)) return finish(data.detach().clone(), options);
+  const { shape, flat } = ArrayBuffer.isView(data) ? { shape: [data.length], flat: data } : flatten(data);
+  const dtype = options.dtype ?? dtypeOf(flat, options.requiresGrad === true);
+  const device = options.device === undefined ? defaultDevice() : deviceOf(options.device);
+  assertDType("tensor", device, dtype);
+  const value = allocate(device, shape, dtype);
+  if (value.storage.bytes > 0) device.upload(value.storage.id, 0, bytesOf(flat, dtype));
+  const made = new Tensor(value);
+  if (options.requiresGrad === true) made.requiresGrad = true;
+  return made;
+}
+
+/** A tensor over raw row-major bytes of `dtype` (copied). */
+export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, options: Pick<TensorOptions, "device"> = {}): Tensor {
+  if (bytes.byteLength !== numelOf(shape) * itemSize(dtype)) {
+    throw new ShapeError(`${bytes.byteLength} bytes are not [${shape.join(", ")}] of ${dtype}`, { op: "fromBytes" });
+  }
+  const device = options.device === undefined ? defaultDevice() : deviceOf(options.device);
+  assertDType("fromBytes", device, dtype);
+  const value = allocate(device, [...shape], dtype);
+  if (bytes.byteLength > 0) device.upload(value.storage.id, 0, bytes);
+  return new Tensor(value);
+}
+
+function finish(made: Tensor, { dtype, device, requiresGrad = false }: TensorOptions): Tensor {
+  const moved = device === undefined ? made : made.to(device);
+  const result = dtype === undefined ? moved : moved.to(dtype);
+  if (requiresGrad) result.requiresGrad = true;
+  return result;
+}
+
+type Flat = readonly (number | bigint | boolean)[] | TypedArray;
+
+function flatten(data: NestedData): { shape: number[]; flat: (number | bigint | boolean)[] } {
+  const shape: number[] = [];
+  for (let level: NestedData = data; Array.isArray(level); level = (level as readonly NestedData[])[0]) {
+    shape.push(level.length);
+    if (level.length === 0) break;
+  }
+  const flat: (number | bigint | boolean)[] = [];
+  const visit = (item: NestedData, depth: number): void => {
+    if (!Array.isArray(item)) {
+      if (depth < shape.length) throw ragged(shape[depth], "a number", depth);
+      flat.push(item as number | bigint | boolean);
+      return;
+    }
+    const items = item as readonly NestedData[];
+    if (depth >= shape.length || items.length !== shape[depth]) throw ragged(shape[depth] ?? 0, `a list of ${items.length}`, depth);
+    for (const inner of items) visit(inner, depth + 1);
+  };
+  visit(data, 0);
+  return { shape, flat };
+}
+
+function ragged(expected: number, got: string, depth: number): ShapeError {
+  return new ShapeError(`expected sequence of length ${expected} at dim ${depth} (got ${got})`, { op: "tensor" });
+}
+
+function dtypeOf(flat: Flat, wantsFloat: boolean): DType {
+  if (flat instanceof Float32Array) return "float32";
+  if (flat instanceof Float64Array) return "float64";
+  if (flat instanceof Int32Array) return "int32";
+  if (flat instanceof BigInt64Array) return "int64";
+  if (flat instanceof Uint8Array) return "uint8";
+  let dtype: DType = flat.length === 0 ? "float32" : "bool";
+  for (const item of flat) {
+    if (typeof item !== "number" && typeof item !== "boolean" && typeof item !== "bigint") {
+      throw new DTypeError(`tensor(): could not infer dtype of ${item === null ? "null" : typeof item}`, { op: "tensor" });
+    }
+    const own = dtypeOfNumber(item);
+    if (own === "float32") return floatDefault;
+    if (own === "int64") dtype = "int64";
+  }
+  if (dtype === "float32" || (wantsFloat && isInteger(dtype))) return floatDefault;
+  return dtype;
+}
+
+function bytesOf(flat: Flat, dtype: DType): Uint8Array {
+  if (ArrayBuffer.isView(flat) && dtypeOf(flat, false) === dtype) return new Uint8Array(flat.buffer, flat.byteOffset, flat.byteLength);
+  const target = typedArray(dtype, new ArrayBuffer(flat.length * itemSize(dtype)));
+  if (target instanceof BigInt64Array) {
+    for (let i = 0; i < flat.length; i++) {
+      const item = flat[i];
+      target[i] = typeof item === "bigint" ? item : BigInt(Math.trunc(Number(item)));
+    }
+  } else if (dtype === "bool") {
+    for (let i = 0; i < flat.length; i++) target[i] = Number(flat[i]) === 0 ? 0 : 1;
+  } else {
+    for (let i = 0; i < flat.length; i++) target[i] = Number(flat[i]);
+  }
+  return new Uint8Array(target.buffer as ArrayBuffer, 0, target.byteLength);
+}

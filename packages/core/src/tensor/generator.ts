@@ -1,0 +1,34 @@
+/** The random stream: a seed, and a count of the random ops so far. Both go into every random op as plain numbers. */
+
+let seed: readonly [number, number] = [randomWord(), randomWord()];
+let drawn = 0;
+
+function randomWord(): number {
+  return (Math.random() * 2 ** 32) | 0;
+}
+
+/**
+ * Starts the random stream anew (`torch.manual_seed`): the same seed gives the same numbers, on any device.
+ * @param value a whole number (its low 64 bits count)
+ */
+export function manualSeed(value: number | bigint): void {
+  const bits = BigInt.asUintN(64, BigInt(value));
+  seed = [Number(bits & 0xffffffffn) | 0, Number(bits >> 32n) | 0];
+  drawn = 0;
+}
+
+/** The four words that make a random op's numbers its own: seed (low, high) and place in the stream (low, high). */
+export function drawState(): readonly [number, number, number, number] {
+  const place = drawn++;
+  return [seed[0], seed[1], place | 0, Math.floor(place / 2 ** 32)];
+}
+
+/** Seed and place, for a checkpoint (`torch.get_rng_state`). */
+export function getRngState(): readonly [number, number, number] {
+  return [seed[0], seed[1], drawn];
+}
+
+export function setRngState([low, high, place]: readonly [number, number, number]): void {
+  seed = [low, high];
+  drawn = place;
+}

@@ -1,0 +1,74 @@
+/**
+ * Memory that nobody holds any more. Explicit: `tidy` scopes and `dispose()`. Otherwise finalisers free it, but V8 sees only small
+ * proxies and would let gigabytes of device memory wait; so at the places where a program awaits Troupe (`item()`, a loader's next
+ * batch) `relieve` asks for a collection once the devices' own bytes have grown.
+ */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { collectStorages, heldBytes, LocalValue } from "./value.ts";
+import type { Storage } from "./value.ts";
+import { Tensor } from "./tensor.ts";
+
+/**
+ * Runs `body`, which is synchronous, and frees every tensor made in it except those that it returns (in arrays and plain objects
+ * too), their gradients, and parameters' `.grad`.
+ */
+export function tidy<R>(body: () => R): R {
+  return collectStorages(body, (result, made) => {
+    if (result instanceof Promise) throw new TypeError("tidy(): the body must be synchronous; use dispose() after awaits");
+    const kept = new Set<Storage>();
+    keepStorages(result, kept);
+    const survivors: Storage[] = [];
+    for (const storage of made) {
+      if (kept.has(storage) || longLived.has(storage)) survivors.push(storage);
+      else storage.dispose();
+    }
+    return survivors;
+  });
+}
+
+/** Storages that something long-lived owns (a `.grad`, an optimizer's state): scopes leave them alone. */
+const longLived = new WeakSet<Storage>();
+
+/** Takes a tensor out of every open scope's care. */
+export function hold<T extends Tensor>(x: T): T {
+  if (x.value instanceof LocalValue) longLived.add(x.value.storage);
+  return x;
+}
+
+function keepStorages(result: unknown, kept: Set<Storage>): void {
+  if (result instanceof Tensor) {
+    if (result.value instanceof LocalValue) kept.add(result.value.storage);
+    if (result.grad !== undefined) keepStorages(result.grad, kept);
+  } else if (Array.isArray(result)) {
+    for (const item of result) keepStorages(item, kept);
+  } else if (typeof result === "object" && result !== null && Object.getPrototypeOf(result) === Object.prototype) {
+    for (const item of Object.values(result)) keepStorages(item, kept);
+  }
+}
+
+/** Growth of live device bytes since the last collection that is worth a collection (about 1 ms). */
+const worthwhileBytes = 32 * 2 ** 20;
+
+let floor = 0;
+let collect: (() => void) | undefined;
+
+/** A minor collection; made on first use, since exposing it is a process-wide flag. */
+function minorCollection(): void {
+  if (collect === undefined) {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as (options: { type: "minor" }) => void;
+    collect = () => gc({ type: "minor" });
+  }
+  collect();
+}
+
+/** Frees what nobody holds if enough has gathered. Finalisers run in a turn of the event loop, which this waits for. */
+export async function relieve(): Promise<void> {
+  const live = heldBytes();
+  if (live < floor) floor = live;
+  if (live - floor < worthwhileBytes) return;
+  minorCollection();
+  await new Promise((resolve) => setImmediate(resolve));
+  floor = heldBytes();
+}

@@ -1,0 +1,159 @@
+/**
+ * `Tensor`: the proxy that users hold. It knows its value (what memory, where) and its place in the autograd graph; every op is a
+ * function elsewhere, hung on the prototype from the op table (tensor/methods.ts).
+ */
+import type { Device } from "../actor/device.ts";
+import { AccumulateGrad } from "../autograd/accumulate.ts";
+import type { Edge, Node } from "../autograd/node.ts";
+import type { ViewRecord } from "../autograd/views.ts";
+import { AutogradError, DisposedError } from "../errors.ts";
+import { isFloat } from "./dtype.ts";
+import type { DType } from "./dtype.ts";
+import { numelOf } from "./shape.ts";
+import type { Shape } from "./shape.ts";
+import type { Value } from "./value.ts";
+
+export class Tensor {
+  /** Accumulated by `backward()`; undefined until then. */
+  grad: Tensor | undefined = undefined;
+
+  #value: Value;
+  /** A leaf that wants a gradient. */
+  #wanted: boolean;
+  #node: Node | undefined;
+  #slot: number;
+  #accumulator: AccumulateGrad | undefined = undefined;
+  #view: ViewRecord | undefined;
+
+  /** Made by the dispatcher; users call `tensor()`, `zeros()`, ... */
+  constructor(value: Value, requiresGrad = false, view?: ViewRecord) {
+    this.#value = value;
+    this.#wanted = requiresGrad;
+    this.#node = undefined;
+    this.#slot = 0;
+    this.#view = view;
+  }
+
+  /** What the tensor holds. @throws DisposedError */
+  get value(): Value {
+    return this.#value;
+  }
+
+  get shape(): Shape {
+    return this.#value.shape;
+  }
+
+  get dtype(): DType {
+    return this.#value.dtype;
+  }
+
+  get device(): Device {
+    return this.#value.device;
+  }
+
+  /** In-place writes so far to the memory behind this tensor (PyTorch's `_version`). */
+  get version(): number {
+    return this.#value.version;
+  }
+
+  /** Sizes, or the size of one dimension. */
+  size(): Shape;
+  size(dim: number): number;
+  size(dim?: number): Shape | number {
+    if (dim === undefined) return this.shape;
+    const size = this.shape.at(dim);
+    if (size === undefined) throw new RangeError(`Dimension out of range: ${dim} for a tensor of ${this.shape.length} dimensions`);
+    return size;
+  }
+
+  dim(): number {
+    return this.shape.length;
+  }
+
+  numel(): number {
+    return numelOf(this.shape);
+  }
+
+  // --- autograd ---------------------------------------------------------------------------------------------------------------
+
+  /** Whether gradients are wanted for this tensor. Settable on leaves. */
+  get requiresGrad(): boolean {
+    if (this.#wanted || this.#node !== undefined) return true;
+    return this.#view !== undefined && this.#view.refresh(this) && this.#node !== undefined;
+  }
+
+  set requiresGrad(wanted: boolean) {
+    if (this.#node !== undefined) {
+      throw new AutogradError("you can only change requiresGrad flags of leaf variables.", {
+        remedy: wanted ? undefined : "Use detach() for a tensor that shares the data and has no history.",
+      });
+    }
+    if (wanted && !isFloat(this.dtype)) {
+      throw new AutogradError(`only Tensors of floating point dtype can require gradients, not ${this.dtype}`);
+    }
+    this.#wanted = wanted;
+  }
+
+  /** The function that made this tensor, or undefined for a leaf. */
+  get gradFn(): Node | undefined {
+    this.#view?.refresh(this);
+    return this.#node;
+  }
+
+  /** Made by the user, or not recorded. */
+  get isLeaf(): boolean {
+    return this.gradFn === undefined;
+  }
+
+  /** Where this tensor's gradient goes, or undefined when none is wanted. */
+  get edge(): Edge | undefined {
+    this.#view?.refresh(this);
+    if (this.#node !== undefined) return { node: this.#node, slot: this.#slot };
+    if (!this.#wanted) return undefined;
+    return { node: (this.#accumulator ??= new AccumulateGrad(this)), slot: 0 };
+  }
+
+  /** Of which tensor this one is a differentiable view, and how. */
+  get view$(): ViewRecord | undefined {
+    return this.#view;
+  }
+
+  /** Sets the place in the graph (the dispatcher and in-place ops do). */
+  setHistory(node: Node | undefined, slot: number): void {
+    this.#node = node;
+    this.#slot = slot;
+    if (node !== undefined) this.#wanted = false;
+  }
+
+  /** Puts another value in this tensor's place (device moves of parameters, sharding): a leaf stays the same leaf. */
+  replaceValue(value: Value): void {
+    if (this.#node !== undefined) throw new AutogradError("only a leaf's value can be replaced");
+    this.#value = value;
+    this.#view = undefined;
+  }
+
+  /**
+   * Frees the memory now, for this tensor and all that share it. Any later use throws a DisposedError.
+   */
+  dispose(): void {
+    this.#value.executor.dispose(this.#value);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Whether `dispose()` was called on this tensor or one that shares its memory. */
+  get isDisposed(): boolean {
+    return this.#value.executor.isDisposed(this.#value);
+  }
+
+  /** @throws DisposedError */
+  assertLive(op: string): void {
+    if (this.isDisposed) throw new DisposedError("this tensor was disposed", { op, device: this.device.name });
+  }
+}
+
+export function isTensor(x: unknown): x is Tensor {
+  return x instanceof Tensor;
+}

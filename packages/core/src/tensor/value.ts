@@ -1,0 +1,200 @@
+/**
+ * What a tensor holds. Core knows one kind of value, a strided view of one device's storage; another executor (the sharded one of
+ * @troupe/parallel) brings its own kind behind the same interface.
+ */
+import type { Device } from "../actor/device.ts";
+import { DisposedError } from "../errors.ts";
+import type { Op } from "../ops/op.ts";
+import { itemSize } from "./dtype.ts";
+import type { DType } from "./dtype.ts";
+import { contiguousStrides, isContiguous, numelOf } from "./shape.ts";
+import type { Shape } from "./shape.ts";
+
+/** Shape and dtype: all that shape inference needs and all that autograd records of a tensor. */
+export interface Meta {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+export interface Value extends Meta {
+  readonly executor: Executor;
+  /** What PyTorch would call the device; for a sharded value the first of its mesh. */
+  readonly device: Device;
+  /** Counts in-place writes to the memory behind the value (all views of a storage share it). */
+  version: number;
+  /** Which memory this is: equal for views of one another. */
+  readonly identity: object;
+}
+
+/** Runs table entries on its kind of values. */
+export interface Executor {
+  readonly name: string;
+  /** Runs an op into fresh values (or views, where the op is a view). */
+  run<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A): Value[];
+  /** Runs an op with its (first) result written into `target`, whose shape is the result's. */
+  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void;
+  /** A private copy of the contents in row-major order. */
+  read(value: Value): Promise<Uint8Array>;
+  readSync(value: Value): Uint8Array;
+  /** Gives the memory back now; later use of any view throws. */
+  dispose(value: Value): void;
+  isDisposed(value: Value): boolean;
+}
+
+let births = 0;
+
+/** The number that the next storage will bear: storages made later have greater ones. */
+export function nextBirth(): number {
+  return births + 1;
+}
+
+/** One piece of a device's memory, as the coordinator knows it. */
+export class Storage {
+  readonly device: Device;
+  readonly id: number;
+  readonly bytes: number;
+  readonly birth: number;
+  version = 0;
+  disposed = false;
+
+  constructor(device: Device, bytes: number) {
+    this.device = device;
+    this.bytes = bytes;
+    this.birth = ++births;
+    this.id = device.newStorage(bytes);
+    keeper(device).watch(this);
+    openScope?.push(this);
+  }
+
+  /** Frees the memory now. Harmless when repeated. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    keeper(this.device).release(this.id, this.birth);
+  }
+}
+
+/**
+ * Frees a device's storages whose proxies were collected. A finaliser gets one number, birth * 2^20 + id, and frees only when the
+ * id still belongs to that birth: an explicit `dispose` may have freed it, and the id may live on as another storage.
+ */
+class StorageKeeper {
+  readonly #device: Device;
+  /** By storage id: the birth of the storage that has it (0: none), and its bytes. */
+  readonly #births: number[] = [];
+  readonly #bytes: number[] = [];
+  readonly #registry = new FinalizationRegistry<number>((held) => this.release(held % idSpan, Math.floor(held / idSpan)));
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  watch(storage: Storage): void {
+    const { id, birth, bytes } = storage;
+    this.#births[id] = birth;
+    this.#bytes[id] = bytes;
+    held += bytes;
+    this.#registry.register(storage, birth * idSpan + id);
+  }
+
+  release(id: number, birth: number): void {
+    if (this.#births[id] !== birth) return;
+    this.#births[id] = 0;
+    held -= this.#bytes[id];
+    this.#device.freeStorage(id);
+  }
+}
+
+let held = 0;
+
+/** Bytes of all storages that are neither freed nor collected, on all devices. */
+export function heldBytes(): number {
+  return held;
+}
+
+const idSpan = 2 ** 20;
+const keepers: StorageKeeper[] = [];
+
+function keeper(device: Device): StorageKeeper {
+  return (keepers[device.number] ??= new StorageKeeper(device));
+}
+
+let openScope: Storage[] | undefined;
+
+/** Collects the storages that `body` makes, and says what it collected. Scopes nest: an outer one also owns what an inner one kept. */
+export function collectStorages<R>(body: () => R, after: (result: R, made: readonly Storage[]) => readonly Storage[]): R {
+  const outer = openScope;
+  const made: Storage[] = [];
+  openScope = made;
+  let kept: readonly Storage[] = made;
+  try {
+    const result = body();
+    kept = after(result, made);
+    return result;
+  } finally {
+    openScope = outer;
+    if (outer !== undefined) for (const storage of kept) outer.push(storage);
+  }
+}
+
+/** A strided view of one storage. Offsets and strides count elements. */
+export class LocalValue implements Value {
+  readonly storage: Storage;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  readonly offset: number;
+  readonly contiguous: boolean;
+
+  constructor(storage: Storage, dtype: DType, shape: Shape, strides: readonly number[], offset: number, contiguous = isContiguous(shape, strides)) {
+    this.storage = storage;
+    this.dtype = dtype;
+    this.shape = shape;
+    this.strides = strides;
+    this.offset = offset;
+    this.contiguous = contiguous;
+  }
+
+  get executor(): Executor {
+    return localExecutor;
+  }
+
+  get device(): Device {
+    return this.storage.device;
+  }
+
+  get version(): number {
+    return this.storage.version;
+  }
+
+  set version(version: number) {
+    this.storage.version = version;
+  }
+
+  get identity(): object {
+    return this.storage;
+  }
+
+  /** @throws DisposedError */
+  assertLive(op: string): void {
+    if (this.storage.disposed) {
+      throw new DisposedError("this tensor was disposed", {
+        op,
+        device: this.device.name,
+        remedy: "Keep it out of tidy()'s scope by returning it, or dispose() it after its last use.",
+      });
+    }
+  }
+}
+
+/** A fresh contiguous value with undefined contents. */
+export function allocate(device: Device, shape: Shape, dtype: DType): LocalValue {
+  return new LocalValue(new Storage(device, numelOf(shape) * itemSize(dtype)), dtype, shape, contiguousStrides(shape), 0, true);
+}
+
+let localExecutor: Executor;
+
+/** Says who runs ops on local values (ops/local.ts does, when it loads: the value knows its executor, the executor the ops). */
+export function setLocalExecutor(executor: Executor): void {
+  localExecutor = executor;
+}

@@ -1,0 +1,165 @@
+/**
+ * Makes programs ready and runs them: writes the argument block, gives out scratch, splits what is worth it over the team, reads
+ * the fault block.
+ */
+import { availableParallelism } from "node:os";
+import { InternalError, type Fault } from "@troupe/core/device";
+import type { Activity } from "./activity.ts";
+import { argumentBytes, argumentsStart, type Heap, scratchBytes, scratchOf } from "./heap.ts";
+import type { Launch } from "./routines/routine.ts";
+import type { Team } from "./team.ts";
+import { faultCodes, Scratch, writeArguments } from "./wasm/arguments.ts";
+import { instantiate, type Program, type RunKernel } from "./wasm/program.ts";
+
+const cores = availableParallelism();
+
+/** Scalar operations (loads and stores included) that are worth a thread: about 12 us of work. */
+const workPerThread = 200_000;
+/** Parts of a long range begin at multiples of this, so that vectors stay whole. */
+const partAlignment = 16;
+
+/** A program compiled for this thread, with a number that names it to the helpers. */
+interface Compiled {
+  readonly serial: number;
+  readonly module: WebAssembly.Module;
+  readonly run: RunKernel;
+  shared: boolean;
+}
+
+/** Temporary memory of a rank beyond its scratch. */
+interface Workspace {
+  address: number;
+  bytes: number;
+}
+
+/** What the launcher takes from its surroundings. */
+export interface LauncherHost {
+  readonly heap: Heap;
+  readonly team: Team;
+  readonly activity: Activity;
+  /** Memory for workspace. @throws BackendOutOfMemory */
+  allocate(bytes: number): number;
+  free(block: number, bytes: number): void;
+  /** Sends code to every helper before the first launch that names it. */
+  shareCode(serial: number, module: WebAssembly.Module): void;
+}
+
+export class Launcher {
+  readonly #host: LauncherHost;
+  readonly #workspaces: Workspace[] = [];
+  #serials = 0;
+  /** Launches so far, and those that ran on several threads. */
+  launches = 0;
+  splitLaunches = 0;
+
+  constructor(host: LauncherHost) {
+    this.#host = host;
+  }
+
+  /** Compiles a program. */
+  launch(program: Program): Launch {
+    const { kernel, layout } = program;
+    if (layout.bytes > argumentBytes) {
+      throw new InternalError(`kernel ${kernel.name} takes ${layout.bytes} bytes of arguments, more than ${argumentBytes}`);
+    }
+    const module = new WebAssembly.Module(program.bytes);
+    const { heap } = this.#host;
+    const compiled: Compiled = { serial: ++this.#serials, module, run: instantiate(module, heap.memory), shared: false };
+    return (words, at, block) => {
+      const extent = program.extent(words, at);
+      if (extent === 0) return undefined;
+      writeArguments(kernel, layout, heap.words, argumentsStart >> 2, words, at, block);
+      this.launches += 1;
+      if (program.splittable && extent > 1) {
+        const shares = Math.min(extent, Math.floor(program.work(words, at) / workPerThread));
+        if (shares > 1) return this.#runLarge(program, compiled, shares, extent, words, at);
+      }
+      return this.#run(program, compiled, extent, words, at);
+    };
+  }
+
+  #run(program: Program, { run }: Compiled, extent: number, words: Int32Array, at: number): Fault | undefined {
+    const scratch = this.#scratch(0, program.scratchBytes(words, at));
+    if (!program.faults) {
+      run(argumentsStart, 0, extent, scratch);
+      return undefined;
+    }
+    this.#host.heap.words[(scratch >>> 2) + Scratch.fault] = 0;
+    run(argumentsStart, 0, extent, scratch);
+    return this.#fault(scratch);
+  }
+
+  /** Runs a launch that is worth up to `shares` threads on this device's share of the cores. */
+  #runLarge(program: Program, code: Compiled, shares: number, extent: number, words: Int32Array, at: number): Fault | undefined {
+    const { activity, team } = this.#host;
+    const threads = Math.min(shares, team.present(), Math.floor(cores / activity.busy()));
+    activity.begin();
+    try {
+      return threads > 1
+        ? this.#split(program, code, threads, extent, words, at)
+        : this.#run(program, code, extent, words, at);
+    } finally {
+      activity.end();
+    }
+  }
+
+  /** Gives temporary memory back. */
+  trim(): void {
+    for (const workspace of this.#workspaces.splice(0)) this.#host.free(workspace.address, workspace.bytes);
+  }
+
+  #split(program: Program, code: Compiled, threads: number, extent: number, words: Int32Array, at: number): Fault | undefined {
+    const { heap, team } = this.#host;
+    const bytes = program.scratchBytes(words, at);
+    const scratches: number[] = [];
+    for (let rank = 0; rank < threads; rank++) {
+      const scratch = this.#scratch(rank, bytes);
+      heap.words[(scratch >>> 2) + Scratch.fault] = 0;
+      scratches.push(scratch);
+    }
+    if (!code.shared) {
+      this.#host.shareCode(code.serial, code.module);
+      code.shared = true;
+    }
+    this.splitLaunches += 1;
+    const alignment = extent >= threads * partAlignment * 4 ? partAlignment : 1;
+    const bound = (rank: number) =>
+      rank === threads ? extent : Math.floor((extent * rank) / threads / alignment) * alignment;
+    for (let rank = 1; rank < threads; rank++) {
+      team.start(rank, code.serial, argumentsStart, bound(rank), bound(rank + 1), scratches[rank] as number);
+    }
+    try {
+      code.run(argumentsStart, 0, bound(1), scratches[0] as number);
+    } finally {
+      for (let rank = 1; rank < threads; rank++) team.join(rank);
+    }
+    if (!program.faults) return undefined;
+    for (const scratch of scratches) {
+      const fault = this.#fault(scratch);
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
+  }
+
+  #fault(scratch: number): Fault | undefined {
+    const { words } = this.#host.heap;
+    const fault = words[(scratch >>> 2) + Scratch.fault] as number;
+    if (fault === 0) return undefined;
+    const code = faultCodes[fault - 1];
+    if (code === undefined) throw new InternalError(`a kernel reported the unknown fault ${fault}`);
+    return { code, detail: words[(scratch >>> 2) + Scratch.detail] as number };
+  }
+
+  /** Memory of a rank for one launch. */
+  #scratch(rank: number, bytes: number): number {
+    if (bytes <= scratchBytes) return scratchOf(rank);
+    const workspace = (this.#workspaces[rank] ??= { address: 0, bytes: 0 });
+    if (workspace.bytes < bytes) {
+      if (workspace.bytes > 0) this.#host.free(workspace.address, workspace.bytes);
+      workspace.bytes = 0;
+      workspace.address = this.#host.allocate(bytes);
+      workspace.bytes = bytes;
+    }
+    return workspace.address;
+  }
+}

@@ -1,0 +1,244 @@
+/** The accumulators of a printed reduction: their identities, how partial results join, two-level sums. */
+import { InternalError, type DType, type LoopKernel, type Node } from "@troupe/core/device";
+import { type FunctionBuilder, Op, Simd, Type } from "./assembler.ts";
+import type { GraphEmitter } from "./emit.ts";
+import type { KernelFrame } from "./frame.ts";
+import type { Monoid } from "./plan.ts";
+import { emitConstant, emitLoad, emitScalar, valueType } from "./scalar.ts";
+import { emitSplat, emitVector } from "./vector.ts";
+
+/**
+ * Elements (scalar) or groups of vectors that a float32 sum takes before it is folded into the total: rounding errors grow with
+ * the block and the number of blocks, not with their product.
+ */
+export const blockLength = 128;
+
+const INT32_MIN = -0x80000000;
+const INT32_MAX = 0x7fffffff;
+
+/** The neutral element, as in the IR's constants. */
+function identity(monoid: Monoid, type: DType): string {
+  if (monoid === "add" || monoid === "or") return "0";
+  if (monoid === "mul") return "1";
+  if (monoid === "and") return type === "bool" ? "1" : "-1";
+  const greatest = monoid === "min";
+  switch (type) {
+    case "float32":
+    case "float64": return greatest ? "Infinity" : "-Infinity";
+    case "int32": return String(greatest ? INT32_MAX : INT32_MIN);
+    case "int64": return greatest ? "9223372036854775807" : "-9223372036854775808";
+    case "uint8": return greatest ? "255" : "0";
+    case "bool": return greatest ? "1" : "0";
+  }
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The bits that the identity has in a lane. */
+function identityBits(monoid: Monoid, type: DType): number {
+  const text = identity(monoid, type);
+  if (type === "bool") return text === "1" ? -1 : 0;
+  if (type !== "float32") return Number(text);
+  bits.setFloat32(0, Number(text));
+  return bits.getInt32(0);
+}
+
+/** Accumulators in the order of the kernel's, with the monoids by which they join, if they do. */
+export class Accumulators {
+  readonly #frame: KernelFrame;
+  readonly #f: FunctionBuilder;
+  readonly #kernel: LoopKernel;
+  readonly #monoids: readonly Monoid[] | undefined;
+  /** Whether there is a float32 sum, so that elements are taken in blocks. */
+  readonly blocked: boolean;
+  /** The scalar locals of the results. */
+  readonly totals: readonly number[];
+
+  constructor(frame: KernelFrame, monoids: readonly Monoid[] | undefined) {
+    this.#frame = frame;
+    this.#f = frame.f;
+    this.#kernel = frame.kernel;
+    this.#monoids = monoids;
+    this.blocked = frame.kernel.accumulators.some((_, index) => this.#isBlocked(index));
+    this.totals = frame.kernel.accumulators.map(({ type }) => frame.f.local(valueType(type)));
+  }
+
+  #isBlocked(index: number): boolean {
+    return this.#monoids?.[index] === "add" && this.#type(index) === "float32";
+  }
+
+  #type(index: number): DType {
+    const accumulator = this.#kernel.accumulators[index];
+    if (accumulator === undefined) throw new InternalError(`kernel ${this.#kernel.name} has no accumulator ${index}`);
+    return accumulator.type;
+  }
+
+  #monoid(index: number): Monoid {
+    const monoid = this.#monoids?.[index];
+    if (monoid === undefined) throw new InternalError(`accumulator ${index} of ${this.#kernel.name} does not join`);
+    return monoid;
+  }
+
+  /** Locals for the accumulators of a block: the totals themselves where sums need no blocks. */
+  blockScalars(): number[] {
+    return this.totals.map((total, index) => (this.#isBlocked(index) ? this.#f.local(Type.f32) : total));
+  }
+
+  vectorTotals(units: number): number[][] {
+    return Array.from({ length: units }, () => this.totals.map(() => this.#f.local(Type.v128)));
+  }
+
+  blockVectors(totals: readonly (readonly number[])[]): number[][] {
+    return totals.map((unit) => unit.map((total, index) => (this.#isBlocked(index) ? this.#f.local(Type.v128) : total)));
+  }
+
+  /** Gives the totals their initial values. */
+  initialise(): void {
+    for (const [index, { type, init }] of this.#kernel.accumulators.entries()) {
+      emitConstant(this.#f, type, init);
+      this.#f.set(this.totals[index] ?? 0);
+    }
+  }
+
+  /** Gives vector totals the identity, or the accumulators' initial values. */
+  initialiseVectors(totals: readonly (readonly number[])[], from: "identity" | "initial"): void {
+    for (const unit of totals) {
+      for (const [index, local] of unit.entries()) {
+        if (from === "identity") this.#frame.constant(identityBits(this.#monoid(index), this.#type(index)));
+        else {
+          emitConstant(this.#f, this.#type(index), this.#kernel.accumulators[index]?.init ?? "0");
+          emitSplat(this.#f, this.#type(index));
+        }
+        this.#f.set(local);
+      }
+    }
+  }
+
+  /** Sets the sums of a new block to 0. */
+  startBlock(scalars: readonly number[], vectors: readonly (readonly number[])[]): void {
+    for (const index of this.totals.keys()) {
+      if (!this.#isBlocked(index)) continue;
+      if (scalars[index] !== undefined) {
+        this.#f.f32(0);
+        this.#f.set(scalars[index]);
+      }
+      for (const unit of vectors) {
+        this.#frame.constant(0);
+        this.#f.set(unit[index] ?? 0);
+      }
+    }
+  }
+
+  /** Adds a block's sums to the totals. */
+  endBlock(
+    scalars: readonly number[],
+    vectorTotals: readonly (readonly number[])[],
+    vectors: readonly (readonly number[])[],
+  ): void {
+    for (const [index, total] of this.totals.entries()) {
+      if (!this.#isBlocked(index)) continue;
+      if (scalars[index] !== undefined) this.#joinScalars(index, total, () => this.#f.get(scalars[index] ?? 0));
+      for (const [unit, locals] of vectors.entries()) {
+        this.#joinVectors(index, vectorTotals[unit]?.[index] ?? 0, locals[index] ?? 0);
+      }
+    }
+  }
+
+  /** Moves the step's values into the accumulators of `graph`; `unit` for those of a vector. */
+  step(graph: GraphEmitter, unit?: number): void {
+    const { step } = this.#kernel;
+    for (const value of step) {
+      if (unit === undefined) graph.push(value);
+      else graph.pushVector(value, unit);
+    }
+    const locals = unit === undefined ? graph.accumulators : (graph.vectorAccumulators[unit] ?? []);
+    for (let index = step.length - 1; index >= 0; index--) this.#f.set(locals[index] ?? 0);
+  }
+
+  #joinScalars(index: number, into: number, push: () => void): void {
+    const type = this.#type(index);
+    const [nodes, node] = joining(this.#monoid(index), type);
+    emitScalar(this.#f, node, {
+      nodes,
+      push: (id) => (id === 0 ? this.#f.get(into) : push()),
+      imported: (name) => this.#frame.imported(name),
+      integerPower: (width) => this.#frame.integerPower(width),
+    });
+    this.#f.set(into);
+  }
+
+  #joinVectors(index: number, into: number, from: number): void {
+    const [nodes, node] = joining(this.#monoid(index), this.#type(index));
+    emitVector(this.#f, node, {
+      nodes,
+      push: (id) => this.#f.get(id === 0 ? into : from),
+      pushScalar: () => {
+        throw new InternalError("no scalar joins lanes");
+      },
+      constant: (value) => this.#frame.constant(value),
+    });
+    this.#f.set(into);
+  }
+
+  /** Joins the lanes of all vector totals, in a fixed tree, into the scalar totals. `offset`: bytes from the scratch's start. */
+  joinLanes(vectorTotals: readonly (readonly number[])[], offset: number): void {
+    for (const index of this.totals.keys()) {
+      const locals = vectorTotals.map((unit) => unit[index] ?? 0);
+      let count = locals.length;
+      for (; count > 2; count /= 2) {
+        for (let i = 0; i < count / 2; i++) this.#joinVectors(index, locals[i] ?? 0, locals[i + count / 2] ?? 0);
+      }
+      this.#stash(locals.slice(0, count), offset);
+      for (let lane = 0; lane < 4 * count; lane++) {
+        this.#joinScalars(index, this.totals[index] ?? 0, () => this.#fromScratch(index, offset + 4 * lane));
+      }
+    }
+  }
+
+  /** Stores the lanes of every accumulator to scratch, one after the other. */
+  stash(vectorTotals: readonly (readonly number[])[], offset: number): void {
+    for (const index of this.totals.keys()) {
+      const bytes = 16 * vectorTotals.length;
+      this.#stash(vectorTotals.map((unit) => unit[index] ?? 0), offset + index * bytes);
+    }
+  }
+
+  #stash(locals: readonly number[], offset: number): void {
+    for (const [unit, local] of locals.entries()) {
+      this.#f.get(this.#frame.scratch);
+      this.#f.get(local);
+      this.#f.simdMemory(Simd.store, offset + 16 * unit);
+    }
+  }
+
+  /** Takes the totals of lane `lane` (a local) from what `stash` stored for `units` vectors. */
+  takeLane(lane: number, units: number, offset: number): void {
+    for (const [index, total] of this.totals.entries()) {
+      this.#fromScratch(index, offset + index * 16 * units, lane);
+      this.#f.set(total);
+    }
+  }
+
+  #fromScratch(index: number, offset: number, lane?: number): void {
+    const type = this.#type(index);
+    this.#f.get(this.#frame.scratch);
+    if (lane !== undefined) {
+      this.#f.get(lane);
+      this.#f.i32(2);
+      this.#f.op(Op.i32Shl);
+      this.#f.op(Op.i32Add);
+    }
+    // Lanes are 32 bits wide whatever the type; the first byte of a mask or a uint8 is its value.
+    emitLoad(this.#f, type, offset);
+    if (type === "bool") {
+      this.#f.i32(1);
+      this.#f.op(Op.i32And);
+    }
+  }
+}
+
+/** The nodes of `monoid` on two partial results, and the last of them. */
+function joining(monoid: Monoid, type: DType): readonly [readonly Node[], Node] {
+  const node: Node = { op: monoid, type, args: [0, 1] };
+  return [[{ op: "acc", type, index: 0 }, { op: "other", type, index: 0 }, node], node];
+}

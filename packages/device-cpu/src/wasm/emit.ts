@@ -1,0 +1,276 @@
+/** Prints the values of one graph of a kernel, as scalars or in lanes, at the places that its printer chooses. */
+import { InternalError, itemSize, type DType, type Node, type Store } from "@troupe/core/device";
+import { faultCodes, Scratch } from "./arguments.ts";
+import { Op, Simd, Type } from "./assembler.ts";
+import type { KernelFrame } from "./frame.ts";
+import { type GraphPlan, Level } from "./plan.ts";
+import { emitConstant, emitLoad, emitScalar, emitStore, valueType } from "./scalar.ts";
+import { emitSplat, emitVector, emitVectorLoad, emitVectorStore, type VectorSource } from "./vector.ts";
+
+/** The values of one graph. Scalars and lanes live in locals of their own; each is printed once per place. */
+export class GraphEmitter {
+  readonly frame: KernelFrame;
+  readonly plan: GraphPlan;
+  /** The address of the current element of each operand. */
+  readonly pointers: number[] = [];
+  /** The accumulators: scalar locals, and for each vector of a group its v128 locals. */
+  readonly accumulators: number[] = [];
+  readonly vectorAccumulators: number[][] = [];
+  readonly #scalars: number[] = [];
+  readonly #splats: number[] = [];
+  readonly #vectors: number[][] = [];
+  #indirect: number | undefined;
+  #lanes: number | undefined;
+
+  constructor(frame: KernelFrame, plan: GraphPlan) {
+    this.frame = frame;
+    this.plan = plan;
+  }
+
+  node(id: number): Node {
+    const node = this.plan.nodes[id];
+    if (node === undefined) throw new InternalError(`kernel ${this.frame.kernel.name} has no value ${id}`);
+    return node;
+  }
+
+  /** The operands that the graph reads, and the outputs that its kernel stores to. */
+  usedOperands(): readonly number[] {
+    const { kernel } = this.frame;
+    const used = new Set<number>();
+    for (const [id, node] of this.plan.nodes.entries()) {
+      if (node.op === "load" && this.plan.live[id] === true) used.add(node.index);
+    }
+    const place = this.plan.nodes === kernel.body ? "body" : "epilogue";
+    for (const store of kernel.stores) if (store.at === place) used.add(kernel.inputs.length + store.output);
+    return [...used];
+  }
+
+  pointer(operand: number): number {
+    return (this.pointers[operand] ??= this.frame.f.local(Type.i32));
+  }
+
+  /** Pushes a value that was computed (or a constant). */
+  push(id: number): void {
+    const { f } = this.frame;
+    const node = this.node(id);
+    if (node.op === "const") emitConstant(f, node.type, node.value);
+    else if (node.op === "acc") f.get(this.accumulators[node.index] ?? 0);
+    else if (node.op === "axis") f.get(this.frame.index[node.index] ?? 0);
+    else if (node.op === "size") f.get(this.frame.size[node.index] ?? 0);
+    else f.get(this.#scalars[id] ?? 0);
+  }
+
+  /** Prints the scalar values of the given levels, in order. */
+  scalars(...levels: readonly number[]): void {
+    for (const [id, node] of this.plan.nodes.entries()) {
+      if (this.plan.live[id] === true && levels.includes(this.plan.levels[id] ?? Level.element)) this.#scalar(id, node);
+    }
+  }
+
+  #scalar(id: number, node: Node): void {
+    const { frame } = this;
+    const { f } = frame;
+    if (node.op === "const" || node.op === "acc" || node.op === "axis" || node.op === "size") return;
+    if (node.op === "check") {
+      this.#check(node.args[0], node.args[1], faultCodes.indexOf(node.code));
+      return;
+    }
+    if (node.op === "scalar") {
+      f.get(frame.args);
+      emitLoad(f, node.type, frame.layout.scalarOffsets[node.index] ?? 0);
+    } else if (node.op === "load") {
+      if (node.guard !== undefined) {
+        this.push(node.guard);
+        f.if(valueType(node.type));
+      }
+      this.elementAddress(node.index, node.indirect);
+      emitLoad(f, node.type);
+      if (node.guard !== undefined) {
+        f.else();
+        emitConstant(f, node.type, "0");
+        f.end();
+      }
+    } else {
+      emitScalar(f, node, {
+        nodes: this.plan.nodes,
+        push: (argument) => this.push(argument),
+        imported: (name) => frame.imported(name),
+        integerPower: (type) => frame.integerPower(type),
+      });
+    }
+    f.set((this.#scalars[id] ??= f.local(valueType(node.type))));
+  }
+
+  #check(condition: number, detail: number, code: number): void {
+    const { f, scratch } = this.frame;
+    this.push(condition);
+    f.op(Op.i32Eqz);
+    f.if();
+    f.get(scratch);
+    f.memory(Op.i32Load, Scratch.fault * 4);
+    f.op(Op.i32Eqz);
+    f.if();
+    f.get(scratch);
+    f.i32(code + 1);
+    f.memory(Op.i32Store, Scratch.fault * 4);
+    f.get(scratch);
+    this.push(detail);
+    f.memory(Op.i32Store, Scratch.detail * 4);
+    f.end();
+    f.end();
+  }
+
+  /** Pushes the address of an operand's current element, moved by indirect terms. */
+  elementAddress(operand: number, indirect: Store["indirect"]): void {
+    const { frame } = this;
+    const { f } = frame;
+    f.get(this.pointer(operand));
+    for (const { value, stride } of indirect ?? []) {
+      this.push(value);
+      f.get(frame.args);
+      f.memory(Op.i32Load, frame.layout.scalarOffsets[stride] ?? 0);
+      f.op(Op.i32Mul);
+      frame.toBytes(operand);
+      f.op(Op.i32Add);
+    }
+  }
+
+  /** Prints a store of a scalar value. */
+  store(store: Store): void {
+    const { frame } = this;
+    const { f } = frame;
+    const operand = frame.kernel.inputs.length + store.output;
+    const { dtype } = frame.operand(operand);
+    if (store.guard !== undefined) {
+      this.push(store.guard);
+      f.if();
+    }
+    this.elementAddress(operand, store.indirect);
+    if (store.combine === undefined) this.push(store.value);
+    else this.#combined(store.combine, dtype, store.value);
+    emitStore(f, dtype);
+    if (store.guard !== undefined) f.end();
+  }
+
+  /** Pushes what the element at the address on the stack becomes, under that address. */
+  #combined(op: NonNullable<Store["combine"]>, dtype: DType, value: number): void {
+    const { f } = this.frame;
+    const address = (this.#indirect ??= f.local(Type.i32));
+    const old = f.local(valueType(dtype));
+    f.tee(address);
+    f.get(address);
+    emitLoad(f, dtype);
+    f.set(old);
+    const nodes: readonly Node[] = [
+      { op: "acc", type: dtype, index: 0 },
+      { op: "acc", type: dtype, index: 1 },
+      { op, type: dtype, args: [0, 1] },
+    ];
+    const combined = nodes[2];
+    if (combined === undefined) return;
+    emitScalar(f, combined, {
+      nodes,
+      push: (id) => (id === 0 ? f.get(old) : this.push(value)),
+      imported: (name) => this.frame.imported(name),
+      integerPower: (type) => this.frame.integerPower(type),
+    });
+  }
+
+  /** Whether lanes need a value that is the same in all of them. */
+  #splatUsers(id: number, from: number, stored: readonly number[]): boolean {
+    if (stored.includes(id)) return true;
+    return this.plan.nodes.some(
+      (node, user) =>
+        this.plan.live[user] === true &&
+        (this.plan.levels[user] ?? Level.element) >= from &&
+        "args" in node &&
+        (node.args as readonly number[]).some((argument, k) => argument === id && !(k === 1 && isShift(node))),
+    );
+  }
+
+  /**
+   * Copies scalars of `level` that lanes use into all lanes.
+   * @param from the level from which values are computed in lanes
+   * @param stored the values that are stored from lanes
+   */
+  splats(level: number, from: number, stored: readonly number[]): void {
+    const { f } = this.frame;
+    for (const [id, node] of this.plan.nodes.entries()) {
+      if (this.plan.levels[id] !== level || this.plan.live[id] !== true || node.op === "check") continue;
+      if (!this.#splatUsers(id, from, stored)) continue;
+      const local = (this.#splats[id] ??= f.local(Type.v128));
+      if (node.op === "const" && node.type === "float32") f.f32x4(Number(node.value));
+      else {
+        this.push(id);
+        emitSplat(f, node.type);
+      }
+      f.set(local);
+    }
+  }
+
+  /** How vector `unit` of a group reaches its values. */
+  source(unit: number): VectorSource {
+    const { f } = this.frame;
+    return {
+      nodes: this.plan.nodes,
+      push: (id) => this.pushVector(id, unit),
+      pushScalar: (id) => this.push(id),
+      constant: (bits) => this.frame.constant(bits),
+    };
+  }
+
+  pushVector(id: number, unit: number): void {
+    const { f } = this.frame;
+    const node = this.node(id);
+    const splat = this.#splats[id];
+    if (splat !== undefined) f.get(splat);
+    else if (node.op === "acc") f.get(this.vectorAccumulators[unit]?.[node.index] ?? 0);
+    else f.get(this.#vectors[unit]?.[id] ?? 0);
+  }
+
+  /** The local that holds a value's lanes in vector `unit`. */
+  vectorLocal(id: number, unit: number): number {
+    const vectors = (this.#vectors[unit] ??= []);
+    return (vectors[id] ??= this.frame.f.local(Type.v128));
+  }
+
+  /**
+   * Prints the values from level `from` up in the lanes of vector `unit` (elements 4 * unit and on).
+   * @param printed tells which values are there already
+   */
+  vectors(unit: number, from: number, printed: (node: Node) => boolean = () => false): void {
+    const { f } = this.frame;
+    const source = this.source(unit);
+    for (const [id, node] of this.plan.nodes.entries()) {
+      if (this.plan.live[id] !== true || (this.plan.levels[id] ?? Level.element) < from) continue;
+      if (node.op === "acc" || printed(node)) continue;
+      if (node.op === "load") {
+        f.get(this.pointer(node.index));
+        emitVectorLoad(f, node.type, unit * 4 * itemSize(node.type), source);
+      } else if (node.op === "axis") {
+        f.get(this.frame.index[node.index] ?? 0);
+        f.i32(unit * 4);
+        f.op(Op.i32Add);
+        f.simd(Simd.i32x4Splat);
+        this.frame.laneNumbers();
+        f.simd(Simd.i32x4Add);
+      } else emitVector(f, node, source);
+      f.set(this.vectorLocal(id, unit));
+    }
+  }
+
+  /** Stores the lanes of a value. */
+  storeVector(store: Store, unit: number): void {
+    const { frame } = this;
+    const operand = frame.kernel.inputs.length + store.output;
+    const { dtype } = frame.operand(operand);
+    frame.f.get(this.pointer(operand));
+    this.pushVector(store.value, unit);
+    this.#lanes ??= frame.f.local(Type.v128);
+    emitVectorStore(frame.f, dtype, unit * 4 * itemSize(dtype), this.source(unit), this.#lanes);
+  }
+}
+
+function isShift(node: Node): boolean {
+  return node.op === "shl" || node.op === "shr" || node.op === "sar";
+}

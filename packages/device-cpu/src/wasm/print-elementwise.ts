@@ -1,0 +1,146 @@
+/** Kernels without reduction axes: rows along the innermost axis, in pairs of vectors where operands allow. */
+import { itemSize } from "@troupe/core/device";
+import { Op, Type } from "./assembler.ts";
+import { GraphEmitter } from "./emit.ts";
+import type { KernelFrame } from "./frame.ts";
+import { Level, planGraph, runsInLanes, storeRoots } from "./plan.ts";
+import { fitsLanes } from "./vector.ts";
+
+/** Vectors computed, then stored, side by side: what V8 can fuse into 256-bit instructions. */
+const PAIR = 2;
+
+export function printElementwise(frame: KernelFrame): void {
+  const { f, kernel } = frame;
+  const inner = kernel.axes - 1;
+  const outer = Array.from({ length: Math.max(inner, 0) }, (_, axis) => axis);
+  const roots = storeRoots(kernel.stores, "body");
+  const plan = planGraph(kernel, kernel.body, roots, inner, true);
+  const graph = new GraphEmitter(frame, plan);
+  const operands = graph.usedOperands();
+  const stored = kernel.stores.map(({ value }) => value);
+  const vector =
+    inner >= 0 &&
+    runsInLanes(plan, Level.element, (operand) => kernel.inputs[operand]?.inner === 1) &&
+    kernel.stores.every(
+      ({ output, value, indirect, guard, combine }) =>
+        kernel.outputs[output]?.inner === 1 && indirect === undefined && guard === undefined && combine === undefined &&
+        fitsLanes(graph.node(value).type),
+    );
+
+  const position = f.local(Type.i32);
+  const count = f.local(Type.i32);
+  f.get(frame.begin);
+  f.get(frame.end);
+  f.op(Op.i32GeU);
+  f.if();
+  f.op(Op.return);
+  f.end();
+  frame.loadSizes();
+  const steps = operands.map((operand) => frame.step(operand, inner));
+  graph.scalars(Level.launch);
+  if (vector) graph.splats(Level.launch, Level.element, stored);
+  frame.decompose(inner < 0 ? [] : [...outer, inner]);
+  f.get(frame.begin);
+  f.set(position);
+
+  f.loop();
+  // The rest of the row, or of the range.
+  f.get(frame.end);
+  f.get(position);
+  f.op(Op.i32Sub);
+  f.set(count);
+  if (inner >= 0) {
+    const row = f.local(Type.i32);
+    f.get(frame.size[inner] ?? 0);
+    f.get(frame.index[inner] ?? 0);
+    f.op(Op.i32Sub);
+    f.tee(row);
+    f.get(count);
+    f.get(row);
+    f.get(count);
+    f.op(Op.i32LtU);
+    f.op(Op.select);
+    f.set(count);
+  }
+  for (const operand of operands) {
+    frame.address(operand, frame.operand(operand).inner === 0 || inner < 0 ? outer : [...outer, inner]);
+    f.set(graph.pointer(operand));
+  }
+  f.get(position);
+  f.get(count);
+  f.op(Op.i32Add);
+  f.set(position);
+  graph.scalars(Level.run);
+  if (vector) {
+    graph.splats(Level.run, Level.element, stored);
+    printGroups(frame, graph, operands, count);
+  }
+  f.block();
+  if (vector) {
+    f.get(count);
+    f.op(Op.i32Eqz);
+    f.branchIf(0);
+  }
+  f.loop();
+  graph.scalars(Level.element);
+  for (const store of kernel.stores) graph.store(store);
+  for (const [k, operand] of operands.entries()) steps[k]?.(graph.pointer(operand));
+  if (inner >= 0) {
+    f.get(frame.index[inner] ?? 0);
+    f.i32(1);
+    f.op(Op.i32Add);
+    f.set(frame.index[inner] ?? 0);
+  }
+  f.get(count);
+  f.i32(1);
+  f.op(Op.i32Sub);
+  f.tee(count);
+  f.branchIf(0);
+  f.end();
+  f.end();
+  if (inner >= 0) {
+    f.i32(0);
+    f.set(frame.index[inner] ?? 0);
+  }
+  if (outer.length > 0) frame.advance(outer, 1);
+  f.get(position);
+  f.get(frame.end);
+  f.op(Op.i32LtU);
+  f.branchIf(0);
+  f.end();
+}
+
+/** The part of a row that fills whole groups of vectors. */
+function printGroups(frame: KernelFrame, graph: GraphEmitter, operands: readonly number[], count: number): void {
+  const { f, kernel } = frame;
+  const inner = kernel.axes - 1;
+  const group = 4 * PAIR;
+  f.get(count);
+  f.i32(group);
+  f.op(Op.i32GeU);
+  f.if();
+  f.loop();
+  for (let unit = 0; unit < PAIR; unit++) graph.vectors(unit, Level.element);
+  for (const store of kernel.stores) for (let unit = 0; unit < PAIR; unit++) graph.storeVector(store, unit);
+  for (const operand of operands) {
+    const { dtype, inner: stride } = frame.operand(operand);
+    if (stride !== 1) continue;
+    f.get(graph.pointer(operand));
+    f.i32(group * itemSize(dtype));
+    f.op(Op.i32Add);
+    f.set(graph.pointer(operand));
+  }
+  f.get(frame.index[inner] ?? 0);
+  f.i32(group);
+  f.op(Op.i32Add);
+  f.set(frame.index[inner] ?? 0);
+  f.get(count);
+  f.i32(group);
+  f.op(Op.i32Sub);
+  f.tee(count);
+  f.i32(group);
+  f.op(Op.i32GeU);
+  f.branchIf(0);
+  f.end();
+  f.end();
+}
