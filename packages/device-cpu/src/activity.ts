@@ -43,7 +43,7 @@ export class Activity {
     const since = now() - lingering;
     let count = 1;
     for (let device = 0; device < devices; device++) {
-      const word = this.#words[device] as number;
+      const word = this.#words[device];
       if (device !== this.#own && word !== never && (word === working || word >= since)) count += 1;
     }
     return count;

@@ -147,7 +147,7 @@ export class Allocator {
   }
 
   #allocateSmall(size: number): number | undefined {
-    const roomy = this.#roomy[size / granularity] as Slab[];
+    const roomy = this.#roomy[size / granularity];
     let slab = roomy[roomy.length - 1];
     if (slab === undefined) {
       const address = this.#allocateUnits(unitsPerSlab, unitsPerSlab);
@@ -155,7 +155,7 @@ export class Allocator {
       slab = this.#newSlab(address, size);
     }
     slab.live += 1;
-    const index = slab.freedCount > 0 ? (slab.freed[--slab.freedCount] as number) : slab.fresh++;
+    const index = slab.freedCount > 0 ? slab.freed[--slab.freedCount] : slab.fresh++;
     if (slab.live === slab.freed.length) {
       roomy.pop();
       slab.place = -1;
@@ -168,7 +168,7 @@ export class Allocator {
     if (slab === undefined) throw new RangeError(`free of ${address}, which is in no slab`);
     slab.freed[slab.freedCount++] = (address - slab.address) / slab.blockBytes;
     slab.live -= 1;
-    const roomy = this.#roomy[slab.blockBytes / granularity] as Slab[];
+    const roomy = this.#roomy[slab.blockBytes / granularity];
     if (slab.place < 0) {
       slab.place = roomy.length;
       roomy.push(slab);
@@ -178,7 +178,7 @@ export class Allocator {
   }
 
   #newSlab(address: number, size: number): Slab {
-    const roomy = this.#roomy[size / granularity] as Slab[];
+    const roomy = this.#roomy[size / granularity];
     const freed = new Uint16Array(Math.floor(slabBytes / size));
     const slab: Slab = { address, blockBytes: size, freed, freedCount: 0, fresh: 0, live: 0, place: roomy.length };
     roomy.push(slab);
@@ -194,7 +194,7 @@ export class Allocator {
   }
 
   #leaveRoomy(slab: Slab): void {
-    const roomy = this.#roomy[slab.blockBytes / granularity] as Slab[];
+    const roomy = this.#roomy[slab.blockBytes / granularity];
     const last = roomy.pop();
     if (last !== undefined && last !== slab) {
       roomy[slab.place] = last;
@@ -221,7 +221,7 @@ export class Allocator {
   /** Cuts from the smallest hole that fits, the lowest of equals. */
   #cut(size: number, alignment: number): number | undefined {
     for (let i = this.#search(size * unitSpan); i < this.#holes.length; i++) {
-      const key = this.#holes[i] as number;
+      const key = this.#holes[i];
       const at = key % unitSpan;
       const holeSize = (key - at) / unitSpan;
       const start = roundUp(at, alignment);
@@ -282,7 +282,7 @@ export class Allocator {
     let high = this.#holes.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#holes[middle] as number) < key) low = middle + 1;
+      if (this.#holes[middle] < key) low = middle + 1;
       else high = middle;
     }
     return low;

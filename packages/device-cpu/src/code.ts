@@ -21,7 +21,7 @@ export function codeReceiver(port: MessagePort, memory: WebAssembly.Memory): (se
   return (serial) => {
     let run = known.get(serial);
     while (run === undefined) {
-      const received = receiveMessageOnPort(port) as { message: CodeMessage } | undefined;
+      const received = receiveMessageOnPort(port);
       if (received === undefined) throw new Error(`code ${serial} has not arrived`);
       known.set(received.message.serial, instantiate(received.message.module, memory));
       run = known.get(serial);

@@ -17,6 +17,8 @@ export class Crew {
       minThreads: 1,
       maxThreads: threads,
       idleTimeout: Infinity,
+      // `node --input-type=module -e ...` passes this on, and no thread starts with it.
+      execArgv: process.execArgv.filter((argument) => !argument.startsWith("--input-type")),
       // Idle threads must not sit in the pool's own wait: they run loops that the pool knows nothing about.
       atomics: "disabled",
       loadBalancer: (_task, workers) => {

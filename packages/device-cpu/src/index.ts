@@ -3,7 +3,7 @@
  * ... exist; "cpu" is the default device.
  */
 import { availableParallelism } from "node:os";
-import { createDevice, type Device, DeviceError, dtypes, registerDeviceKind, ValueError } from "@troupe/core/device";
+import { createDevice, type Device, device, DeviceError, dtypes, hasDevice, registerDeviceKind, ValueError } from "@troupe/core/device";
 import { createActivity } from "./activity.ts";
 import { applyFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
@@ -24,7 +24,8 @@ export interface CpuOptions {
 
 const maxBytes = maxPages * pageBytes;
 const activity = createActivity();
-const opened = new Map<number, { readonly device: Device; readonly threads: number; readonly memoryLimit: number }>();
+/** What the devices that this module made were made with. */
+const optionsOf = new WeakMap<Device, { readonly threads: number; readonly memoryLimit: number }>();
 
 /**
  * The CPU device of this index; the same one at every call with the same options. Its threads start when it is first used.
@@ -34,18 +35,19 @@ const opened = new Map<number, { readonly device: Device; readonly threads: numb
  */
 export function cpu(options: CpuOptions = {}): Device {
   const { index = 0 } = options;
-  const existing = opened.get(index);
-  if (existing !== undefined && !existing.device.closed) {
-    assertSame(index, options, existing);
-    return existing.device;
+  assertWhole("index", index, 0, 1023);
+  const name = `cpu:${index}`;
+  if (hasDevice(name)) {
+    const existing = device(name);
+    assertSame(name, options, optionsOf.get(existing));
+    return existing;
   }
   const { threads = Math.min(16, availableParallelism()), memoryLimit = maxBytes } = options;
-  assertWhole("index", index, 0, 1 << 10);
   assertWhole("threads", threads, 1, maxThreads);
   assertWhole("memoryLimit", memoryLimit, heapStart(threads) + pageBytes, maxBytes);
   applyFlags();
   const spec: CpuSpec = { memory: createMemory(threads, memoryLimit), threads, memoryLimit, activity, index };
-  const device = createDevice({
+  const made = createDevice({
     type: "cpu",
     index,
     dtypes,
@@ -53,15 +55,15 @@ export function cpu(options: CpuOptions = {}): Device {
     hostModule: import.meta.resolve("@troupe/device-cpu/host"),
     hostOptions: spec,
   });
-  opened.set(index, { device, threads, memoryLimit });
-  return device;
+  optionsOf.set(made, { threads, memoryLimit });
+  return made;
 }
 
-function assertSame(index: number, options: CpuOptions, existing: { threads: number; memoryLimit: number }): void {
+function assertSame(name: string, options: CpuOptions, made: { threads: number; memoryLimit: number } | undefined): void {
   for (const key of ["threads", "memoryLimit"] as const) {
-    if (options[key] === undefined || options[key] === existing[key]) continue;
-    throw new DeviceError(`cpu:${index} exists with ${key} ${existing[key]}, not ${options[key]}`, {
-      device: `cpu:${index}`,
+    if (options[key] === undefined || options[key] === made?.[key]) continue;
+    throw new DeviceError(`${name} exists with ${key} ${made?.[key]}, not ${options[key]}`, {
+      device: name,
       remedy: "Give options at the first use of a device, or take another index.",
     });
   }

@@ -105,7 +105,7 @@ export class Launcher {
 
   /** Gives temporary memory back. */
   trim(): void {
-    for (const workspace of this.#workspaces.splice(0)) this.#host.free(workspace.address, workspace.bytes);
+    for (const { address, bytes } of this.#workspaces.splice(0)) if (bytes > 0) this.#host.free(address, bytes);
   }
 
   #split(program: Program, code: Compiled, threads: number, extent: number, words: Int32Array, at: number): Fault | undefined {
@@ -126,10 +126,10 @@ export class Launcher {
     const bound = (rank: number) =>
       rank === threads ? extent : Math.floor((extent * rank) / threads / alignment) * alignment;
     for (let rank = 1; rank < threads; rank++) {
-      team.start(rank, code.serial, argumentsStart, bound(rank), bound(rank + 1), scratches[rank] as number);
+      team.start(rank, code.serial, argumentsStart, bound(rank), bound(rank + 1), scratches[rank]);
     }
     try {
-      code.run(argumentsStart, 0, bound(1), scratches[0] as number);
+      code.run(argumentsStart, 0, bound(1), scratches[0]);
     } finally {
       for (let rank = 1; rank < threads; rank++) team.join(rank);
     }
@@ -143,11 +143,11 @@ export class Launcher {
 
   #fault(scratch: number): Fault | undefined {
     const { words } = this.#host.heap;
-    const fault = words[(scratch >>> 2) + Scratch.fault] as number;
+    const fault = words[(scratch >>> 2) + Scratch.fault];
     if (fault === 0) return undefined;
     const code = faultCodes[fault - 1];
     if (code === undefined) throw new InternalError(`a kernel reported the unknown fault ${fault}`);
-    return { code, detail: words[(scratch >>> 2) + Scratch.detail] as number };
+    return { code, detail: words[(scratch >>> 2) + Scratch.detail] };
   }
 
   /** Memory of a rank for one launch. */

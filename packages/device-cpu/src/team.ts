@@ -117,12 +117,12 @@ export function help(
     job = Atomics.load(words, base + Rank.job);
     if (job === quit) return;
     try {
-      const run = code(words[base + Rank.code] as number);
+      const run = code(words[base + Rank.code]);
       run(
-        words[base + Rank.args] as number,
-        words[base + Rank.begin] as number,
-        words[base + Rank.end] as number,
-        words[base + Rank.scratch] as number,
+        words[base + Rank.args],
+        words[base + Rank.begin],
+        words[base + Rank.end],
+        words[base + Rank.scratch],
       );
     } catch {
       words[base + Rank.failed] = 1;

@@ -34,7 +34,7 @@ function floats(backend: CpuBackend, block: number, length: number): Float32Arra
 /** Launches with storages 0, 1, ... at these blocks; `words` are the arguments behind the operands. */
 function launch(backend: CpuBackend, kernel: Kernel, operands: readonly [block: number, offset: number][], words: number[]) {
   const all = new Int32Array([...operands.flatMap(([, offset], storage) => [storage, offset]), ...words]);
-  return backend.run(backend.prepare(kernel), all, 0, (storage) => (operands[storage] as [number, number])[0]);
+  return backend.run(backend.prepare(kernel), all, 0, (storage) => operands[storage][0]);
 }
 
 describe("backend", () => {

@@ -78,6 +78,7 @@ describe("cpu()", () => {
     const answer = target.statistics();
     await target.kill();
     await answer;
+    while (target.stats().starts < 2) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(double(target)).toEqual([2, 4, 6, 8]);
   });
 });

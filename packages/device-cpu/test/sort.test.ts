@@ -32,9 +32,9 @@ function sortRows(dtype: DType, values: readonly Value[], rows: number, descendi
   const blocks = [base, base + 2 ** 18, base + 2 ** 19];
   const launch = sort(kernel, heap);
   const strides = [length * stride, stride, length, 1, length, 1];
-  launch(new Int32Array([0, 0, 1, 0, 2, 0, rows, length, ...strides]), 0, (storage) => blocks[storage] as number);
-  const sorted = typedArray(dtype, heap.buffer, blocks[1] as number, values.length);
-  const indices = new BigInt64Array(heap.buffer, blocks[2] as number, values.length);
+  launch(new Int32Array([0, 0, 1, 0, 2, 0, rows, length, ...strides]), 0, (storage) => blocks[storage]);
+  const sorted = typedArray(dtype, heap.buffer, blocks[1], values.length);
+  const indices = new BigInt64Array(heap.buffer, blocks[2], values.length);
   return { values: Array.from(sorted as ArrayLike<Value>), indices: Array.from(indices, Number) };
 }
 
@@ -48,7 +48,7 @@ function expected(values: readonly Value[], rows: number, descending: boolean) {
   const length = values.length / rows;
   const order: number[] = [];
   for (let row = 0; row < rows; row++) {
-    const at = (i: number) => values[row * length + i] as Value;
+    const at = (i: number) => values[row * length + i];
     const sign = descending ? -1 : 1;
     order.push(...Array.from({ length }, (_, i) => i).sort((a, b) => sign * compare(at(a), at(b)) || a - b));
   }

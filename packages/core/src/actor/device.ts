@@ -4,7 +4,7 @@ import { DeviceClosedError, DeviceError, OutOfMemoryError, type TroupeError } fr
 import type { DType } from "../tensor/dtype.ts";
 import { blockUntil, company, keepingAlive, publishAll } from "./coordinator.ts";
 import { watchExit } from "./exit.ts";
-import { deviceLostError, failureError, markTold, readFailure, untoldRoots } from "./failures.ts";
+import { deviceLostError, failureError, markTold, readFailure, ticketLostError, untoldRoots } from "./failures.ts";
 import { addToLibrary, kernelName } from "./library.ts";
 import { Mailbox } from "./mailbox.ts";
 import { Control, Life, maxDevices, maxStorages, Message, rootDevice, Transfer } from "./protocol.ts";
@@ -94,6 +94,7 @@ export class Device {
     this.#tickets = new TicketBook(this.#memory, {
       sharedBytes: (buffer, address, bytes) => directory().buffer(this.number, buffer).subarray(address, address + bytes),
       tell,
+      tellLost: (root) => ticketLostError(this.name, readFailure(this.#memory, root).text),
       checkAlive: () => this.#checkAlive(),
     });
     enterDevice(this);

@@ -122,6 +122,14 @@ export function failureError(device: string, failure: Failure, op: string | unde
   }
 }
 
+/** The error of a read or fence that was in flight when the actor died. */
+export function ticketLostError(device: string, reason: string): DeviceLostError {
+  return new DeviceLostError(`the device died before it answered${reason === "" ? "" : `: ${reason}`}`, {
+    device,
+    remedy: "It restarts by itself; what its last completed op wrote is still there. Read again.",
+  });
+}
+
 /** The error that says why a device died for good. */
 export function deviceLostError(device: string, reason: string): DeviceLostError {
   return new DeviceLostError(`the device died${reason === "" ? "" : `: ${reason}`}`, {

@@ -14,7 +14,7 @@ const patience = 1000;
 /**
  * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place whom it
  * owes something, and steps over it (or leaves it to be begun again, where that changes nothing).
- * @returns the root of the failure record that says why; it counts as told where nothing was lost or a ticket tells it.
+ * @returns the root of the failure record that says why; it counts as told where no storage was lost.
  */
 export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: string): number {
   const { control } = memory;
@@ -32,8 +32,8 @@ export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: st
     text: reason,
   });
   const harmed = begun && giveUpMessage(memory, company, kind, at, root);
-  const rejected = loseTickets(memory, root);
-  if (!harmed || rejected) markTold(memory, root);
+  loseTickets(memory, root);
+  if (!harmed) markTold(memory, root);
   Atomics.store(control, Control.parked, 0);
   ring(company);
   return root;
@@ -95,17 +95,13 @@ function markLost(memory: DeviceMemory, storage: number, root: number): void {
   memory.storages[storage * StorageRow.words + StorageRow.root] = root;
 }
 
-/** @returns whether there were any. */
-function loseTickets(memory: DeviceMemory, root: number): boolean {
+function loseTickets(memory: DeviceMemory, root: number): void {
   const { tickets } = memory;
-  let any = false;
   for (let row = 0; row < tickets.length; row += Ticket.words) {
     if (Atomics.load(tickets, row + Ticket.state) !== TicketState.pending) continue;
     tickets[row + Ticket.root] = root;
     Atomics.compareExchange(tickets, row + Ticket.state, TicketState.pending, TicketState.lost);
-    any = true;
   }
-  return any;
 }
 
 /** Comes to all points of a collective in place of the dead member, with its root where it had not come yet. */

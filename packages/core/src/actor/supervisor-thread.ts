@@ -13,6 +13,7 @@ import type { Host, HostModule } from "./host.ts";
 import { Company, Control, Life } from "./protocol.ts";
 import { salvage } from "./salvage.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
+import { isGone } from "./waiting.ts";
 import type { BootRequest } from "./supervisor.ts";
 
 export interface SupervisorData {
@@ -36,6 +37,7 @@ const restartWindow = 60_000;
 const bootTimeout = "60 seconds";
 /** How long an actor may take to leave after its message in progress, ms. */
 const leaveTimeout = 3000;
+const pollPeriod = 2;
 
 const data = workerData as SupervisorData;
 const { company } = data;
@@ -92,8 +94,12 @@ class Supervised {
     entries.pop();
   }
 
+  /** Ends the threads as a crash would, and settles when the actor runs again (or is given up). */
   async kill(): Promise<void> {
+    const { control } = this.#memory;
+    const epoch = Atomics.load(control, Control.epoch);
     await this.#host?.kill();
+    await Effect.runPromise(pollUntil(() => Atomics.load(control, Control.epoch) !== epoch || isGone(this.#memory)));
   }
 
   async statistics(): Promise<unknown> {
@@ -140,16 +146,20 @@ class Supervised {
 
   #leave(): Effect.Effect<void> {
     const { control } = this.#memory;
-    return Effect.gen(function* () {
-      Atomics.store(control, Control.closing, 1);
-      const deadline = performance.now() + leaveTimeout;
-      while (Atomics.load(control, Control.life) === Life.running && performance.now() < deadline) {
-        // Again and again: the actor may have been about to park.
-        Atomics.notify(control, Control.head);
-        yield* Effect.sleep(2);
-      }
+    Atomics.store(control, Control.closing, 1);
+    const left = pollUntil(() => {
+      // Again and again: the actor may have been about to park.
+      Atomics.notify(control, Control.head);
+      return Atomics.load(control, Control.life) !== Life.running;
     });
+    return left.pipe(Effect.timeoutOrElse({ duration: leaveTimeout, orElse: () => Effect.void }));
   }
+}
+
+function pollUntil(ready: () => boolean): Effect.Effect<void> {
+  return Effect.gen(function* () {
+    while (!ready()) yield* Effect.sleep(pollPeriod);
+  });
 }
 
 /** Starts the host's threads and waits for their death. @returns the reason. */

@@ -16,8 +16,10 @@ export interface Ticket {
 export interface TicketOwner {
   /** Bytes that the actor shared. */
   sharedBytes(buffer: number, address: number, bytes: number): Uint8Array;
-  /** The error to hand out for a root; marks it as told. */
+  /** The error to hand out for a poison root; marks it as told. */
   tell(root: number): TroupeError;
+  /** The error to hand out for a ticket in flight when the actor died. */
+  tellLost(root: number): TroupeError;
   checkAlive(): void;
 }
 
@@ -164,9 +166,10 @@ export class TicketBook {
 
   #outcome(ticket: PendingTicket, row: number): Outcome {
     const { tickets } = this.#memory;
-    if (Atomics.load(tickets, row + Slot.state) !== TicketState.ready) {
+    const state = Atomics.load(tickets, row + Slot.state);
+    if (state !== TicketState.ready) {
       const root = tickets[row + Slot.root] ?? 0;
-      return { error: () => this.#owner.tell(root) };
+      return { error: () => (state === TicketState.lost ? this.#owner.tellLost(root) : this.#owner.tell(root)) };
     }
     const copy = new Uint8Array(ticket.size);
     if (ticket.size <= Slot.inlineBytes) {

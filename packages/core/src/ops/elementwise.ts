@@ -1,5 +1,5 @@
 /** The elementwise table: arithmetic, comparison, logic, powers, exponentials, trigonometry, rounding, selection, conversion. */
-import { DTypeError, ValueError } from "../errors.ts";
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -9,7 +9,7 @@ import { apply, applyTo } from "./dispatch.ts";
 import { fillOp } from "./generate.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
 import type { ElementwiseEntry, ElementwiseOp } from "./kinds/elementwise.ts";
-import { from } from "./op.ts";
+import { from, gradientLookup } from "./op.ts";
 import type { InputName, Op, OpFunction, Saved } from "./op.ts";
 
 /** What stands where an operand may: a tensor or a plain number (booleans count as 0 and 1 of dtype bool's kin). */
@@ -555,6 +555,57 @@ export function isclose(x: Tensor, y: Tensor, ...args: unknown[]): Tensor {
 
 // --- selection ------------------------------------------------------------------------------------------------------------------
 
+const whereOp = defineElementwise("where", {
+  conditions: 1,
+  kernel: (condition, a, b) => condition.where(a, b),
+  grad: { b: from("a", (g, { a }) => chosen(a, g, 0)), c: from("a", (g, { a }) => chosen(a, 0, g)) },
+});
+
+function chosen(condition: Tensor, x: Operand, y: Operand): Tensor {
+  return apply(whereOp, [condition, x, y], none);
+}
+
+/**
+ * `x` where `condition` holds, else `y`, all broadcast (`torch.where`). With the condition alone: `nonzero` as one tensor a dimension.
+ */
+export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
+  if (condition.dtype !== "bool" && condition.dtype !== "uint8") {
+    throw new DTypeError(`where expected condition to be a boolean tensor, but got a tensor with dtype ${condition.dtype}`, { op: "where" });
+  }
+  return chosen(condition, x, y);
+}
+
+const maskedFillOp = defineElementwise("maskedFill", {
+  conditions: 1,
+  kernel: (mask, a, value) => mask.where(value, a),
+  type: (promoted) => ({ compute: promoted, result: promoted }),
+  grad: { b: from("a", (g, { a }) => chosen(a, 0, g)), c: from("a", (g, { a }) => chosen(a, g, 0)) },
+});
+
+/** As `maskedFill` with the tensor first: the written-to tensor leads in an in-place op. */
+const maskedFillInPlaceOp: Op<readonly number[]> = {
+  ...maskedFillOp,
+  gradientOf: gradientLookup<readonly number[]>({ a: from("b", (g, { b }) => chosen(b, 0, g)), c: from("b", (g, { b }) => chosen(b, g, 0)) }),
+  infer: ([x, mask, value], params) => maskedFillOp.infer([mask, x, value], params),
+  run: ([x, mask, value], params, outputs, target) => maskedFillOp.run([mask, x, value], params, outputs, target),
+};
+
+/** The mask must be bool; the value, a number or a 0-dim tensor, must fit the dtype. */
+function assertMask(x: Tensor, mask: Tensor, value: Operand): void {
+  if (mask.dtype !== "bool") throw new DTypeError(`maskedFill only supports boolean masks, but got mask with dtype ${mask.dtype}`, { op: "maskedFill" });
+  if (typeof value === "number") {
+    if (!isFloat(x.dtype) && !Number.isInteger(value)) throw new DTypeError(`value cannot be converted to type ${x.dtype} without overflow`, { op: "maskedFill" });
+  } else if (value.dim() !== 0) {
+    throw new ShapeError(`maskedFill only supports a 0-dimensional value tensor, but got tensor with ${value.dim()} dimension(s).`, { op: "maskedFill" });
+  }
+}
+
+/** `x` with `value` where `mask` holds (`torch.masked_fill`). */
+export function maskedFill(x: Tensor, mask: Tensor, value: Operand): Tensor {
+  assertMask(x, mask, value);
+  return apply(maskedFillOp, [mask, x, typeof value === "number" ? value : toDType(value, x.dtype)], none);
+}
+
 const nanToNumOp = defineElementwise("nanToNum", {
   operands: 1,
   kernel: (a, nan, high, low) =>
@@ -677,7 +728,8 @@ export const methods = {
   ...unaryTable, ...binaryTable,
   add, sub, rsub, div, addcmul, addcdiv, lerp, maximum, minimum, fmax, fmin, clamp, clampMin, clampMax, pow, floatPower,
   positive, logaddexp, logaddexp2, logit, ldexp, round, isnan, isinf, isfinite, isposinf, isneginf, isreal, signbit, isclose,
-  nanToNum, clone, contiguous,
+  nanToNum, clone, contiguous, maskedFill,
+  where: (x: Tensor, condition: Tensor, y: Operand): Tensor => where(condition, x, y),
   absolute: abs, negative: neg, multiply: mul, divide: div, trueDivide: div, subtract: sub, greater: gt, greaterEqual: ge, less: lt,
   lessEqual: le, notEqual: ne, fix: trunc, clip: clamp, arcsin: asin, arccos: acos, arctan: atan, arcsinh: asinh, arccosh: acosh,
   arctanh: atanh, arctan2: atan2, sgn: sign,
@@ -728,6 +780,10 @@ export const inPlaceMethods = {
     if (min !== undefined) return applyTo(clampMinOp, x, [x, min], none);
     if (max !== undefined) return applyTo(clampMaxOp, x, [x, max], none);
     throw new ValueError("clamp_: At least one of 'min' or 'max' must not be undefined", { op: "clamp" });
+  },
+  maskedFill_(x: Tensor, mask: Tensor, value: Operand): Tensor {
+    assertMask(x, mask, value);
+    return applyTo(maskedFillInPlaceOp, x, [x, mask, typeof value === "number" ? value : toDType(value, x.dtype)], none);
   },
   /** Overwrites with `source`, broadcast and converted. */
   copy_(x: Tensor, source: Tensor): Tensor {

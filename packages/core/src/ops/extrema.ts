@@ -161,7 +161,7 @@ function extremeFunction(name: Extreme): ExtremeFunction {
     if (args.length === 1 && isTensor(other)) return name === "max" ? x.maximum(other) : x.minimum(other);
     const { dim, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>(name, ["dim", "keepdim"], args);
     if (dim === undefined) return apply(values, [x], { dims: dimsOf(x, undefined, name), keepdim: false });
-    return namedTuple(["values", "indices"], applyAll(pairs, [x], { dims: dimsOf(x, dim, name), keepdim }));
+    return namedTuple(["values", "indices"] as const, applyAll(pairs, [x], { dims: dimsOf(x, dim, name), keepdim }));
   };
   return call as ExtremeFunction;
 }
@@ -172,8 +172,8 @@ export const max = extremeFunction("max");
 /** The least element; with `dim` values and indices along it; with a tensor the lesser of each two (`torch.min`). */
 export const min = extremeFunction("min");
 
-/** Methods whose signatures overload, which the types of a table cannot say. */
-export interface ExtremeMethods {
+/** Methods whose signatures overload, which the types of `methods` cannot say. */
+export interface OverloadedMethods {
   max(): Tensor;
   max(other: Tensor): Tensor;
   max(dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
@@ -184,4 +184,6 @@ export interface ExtremeMethods {
   min(options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
 }
 
-export const methods = { amax, amin, aminmax, argmax, argmin, max, min };
+export const overloaded = { max, min };
+
+export const methods = { amax, amin, aminmax, argmax, argmin };

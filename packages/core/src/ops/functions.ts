@@ -5,5 +5,5 @@ export {
   floatPower, floor, floorDivide, fmax, fmin, fmod, frac, ge, gt, heaviside, hypot, isclose, isfinite, isinf, isnan, isneginf, isposinf,
   isreal, ldexp, le, lerp, lgamma, log, log10, log1p, log2, logaddexp, logaddexp2, logicalAnd, logicalNot, logicalOr, logicalXor, logit,
   lt, maximum, minimum, mul, nanToNum, ndtr, ne, neg, positive, pow, rad2deg, reciprocal, remainder, round, rsqrt, rsub, sigmoid, sign,
-  signbit, sin, sinc, sinh, sqrt, square, sub, tan, tanh, trunc, xlog1py, xlogy,
+  signbit, sin, sinc, sinh, sqrt, square, sub, tan, tanh, trunc, where, xlog1py, xlogy, maskedFill,
 } from "./elementwise.ts";

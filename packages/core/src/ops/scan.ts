@@ -132,7 +132,7 @@ type RunningExtreme = NamedTuple<"values" | "indices", Tensor>;
 
 function extremeFunction(op: ScanOp): ((x: Tensor, ...args: Optional<[dim: number]>) => RunningExtreme) & { readonly op: Op<ScanAttrs> } {
   const call = (x: Tensor, ...args: Optional<[dim: number]>): RunningExtreme =>
-    namedTuple(["values", "indices"], applyAll(op, [x], scanAttrs(op.name, x, args)));
+    namedTuple(["values", "indices"] as const, applyAll(op, [x], scanAttrs(op.name, x, args)));
   return Object.assign(call, { op });
 }
 

@@ -43,11 +43,11 @@ function readRow(heap: Heap, bytes: number, address: number, stride: number): vo
   const { length, words } = row;
   for (let i = 0; i < length; i++) {
     const at = address + i * stride * bytes;
-    if (bytes === 1) words[i] = heap.bytes[at] as number;
-    else if (bytes === 4) words[i] = heap.words[at >>> 2] as number;
+    if (bytes === 1) words[i] = heap.bytes[at];
+    else if (bytes === 4) words[i] = heap.words[at >>> 2];
     else {
-      words[2 * i] = heap.words[at >>> 2] as number;
-      words[2 * i + 1] = heap.words[(at >>> 2) + 1] as number;
+      words[2 * i] = heap.words[at >>> 2];
+      words[2 * i + 1] = heap.words[(at >>> 2) + 1];
     }
   }
 }
@@ -56,13 +56,13 @@ function readRow(heap: Heap, bytes: number, address: number, stride: number): vo
 function writeRow(heap: Heap, bytes: number, values: number, stride: number, indices: number, indexStride: number): void {
   const { length, words, order } = row;
   for (let i = 0; i < length; i++) {
-    const from = order[i] as number;
+    const from = order[i];
     const at = values + i * stride * bytes;
-    if (bytes === 1) heap.bytes[at] = words[from] as number;
-    else if (bytes === 4) heap.words[at >>> 2] = words[from] as number;
+    if (bytes === 1) heap.bytes[at] = words[from];
+    else if (bytes === 4) heap.words[at >>> 2] = words[from];
     else {
-      heap.words[at >>> 2] = words[2 * from] as number;
-      heap.words[(at >>> 2) + 1] = words[2 * from + 1] as number;
+      heap.words[at >>> 2] = words[2 * from];
+      heap.words[(at >>> 2) + 1] = words[2 * from + 1];
     }
     const index = (indices + i * indexStride * 8) >>> 2;
     heap.words[index] = from;
@@ -74,7 +74,7 @@ function writeRow(heap: Heap, bytes: number, values: number, stride: number, ind
 function keys32(dtype: DType, flip: number): void {
   const { length, words, low } = row;
   for (let i = 0; i < length; i++) {
-    const word = words[i] as number;
+    const word = words[i];
     let key = word;
     if (dtype === "float32") {
       const magnitude = word & 0x7fffffff;
@@ -90,8 +90,8 @@ function keys32(dtype: DType, flip: number): void {
 function keys64(dtype: DType, flip: number): void {
   const { length, words, low, high } = row;
   for (let i = 0; i < length; i++) {
-    let lowKey = words[2 * i] as number;
-    let highKey = words[2 * i + 1] as number;
+    let lowKey = words[2 * i];
+    let highKey = words[2 * i + 1];
     const magnitude = highKey & 0x7fffffff;
     if (dtype === "int64") highKey ^= 1 << 31;
     else if (magnitude > 0x7ff00000 || (magnitude === 0x7ff00000 && lowKey !== 0)) highKey = lowKey = -1;
@@ -108,13 +108,13 @@ function keys64(dtype: DType, flip: number): void {
 function insertionSort(wide: boolean): void {
   const { length, low, high, order } = row;
   for (let i = 0; i < length; i++) {
-    const keyLow = low[i] as number;
-    const keyHigh = wide ? (high[i] as number) : 0;
+    const keyLow = low[i];
+    const keyHigh = wide ? high[i] : 0;
     let at = i;
     for (; at > 0; at--) {
-      const before = order[at - 1] as number;
-      const beforeHigh = wide ? (high[before] as number) : 0;
-      if (beforeHigh < keyHigh || (beforeHigh === keyHigh && (low[before] as number) <= keyLow)) break;
+      const before = order[at - 1];
+      const beforeHigh = wide ? high[before] : 0;
+      if (beforeHigh < keyHigh || (beforeHigh === keyHigh && low[before] <= keyLow)) break;
       order[at] = before;
     }
     order[at] = i;
@@ -126,20 +126,20 @@ function radixSort(keys: Uint32Array): void {
   const { length } = row;
   for (let shift = 0; shift < 32; shift += digitBits) {
     counts.fill(0);
-    for (let i = 0; i < length; i++) (counts[((keys[i] as number) >>> shift) & (buckets - 1)] as number)++;
-    if (counts[((keys[0] as number) >>> shift) & (buckets - 1)] === length) continue;
+    for (let i = 0; i < length; i++) counts[(keys[i] >>> shift) & (buckets - 1)]++;
+    if (counts[(keys[0] >>> shift) & (buckets - 1)] === length) continue;
     let sum = 0;
     for (let bucket = 0; bucket < buckets; bucket++) {
-      const count = counts[bucket] as number;
+      const count = counts[bucket];
       counts[bucket] = sum;
       sum += count;
     }
     const { order, spare } = row;
     for (let i = 0; i < length; i++) {
-      const from = order[i] as number;
-      const digit = ((keys[from] as number) >>> shift) & (buckets - 1);
-      spare[counts[digit] as number] = from;
-      (counts[digit] as number)++;
+      const from = order[i];
+      const digit = (keys[from] >>> shift) & (buckets - 1);
+      spare[counts[digit]] = from;
+      counts[digit]++;
     }
     row.order = spare;
     row.spare = order;
@@ -167,24 +167,25 @@ export function sort(kernel: RoutineKernel, heap: Heap): Launch {
   const { axes } = kernel;
   const operands = 3;
   return (words, at, block) => {
-    const word = (index: number) => words[at + index] as number;
+    const word = (index: number) => words[at + index];
     const sizes = 2 * operands;
     const strides = sizes + axes;
     // Element addresses of each operand, moved along with `index` over all axes but the last.
     const address = [0, 1, 2].map((o) => (block(word(2 * o)) >>> 0) + word(2 * o + 1) * (o === 2 ? 8 : bytes));
     const step = [0, 1, 2].map((o) => (axes === 0 ? 1 : word(strides + o * axes + axes - 1)));
     row.reserve(axes === 0 ? 1 : word(sizes + axes - 1));
-    const index = new Array<number>(Math.max(0, axes - 1)).fill(0);
-    let rows = row.length === 0 ? 0 : index.reduce((product, _, axis) => product * word(sizes + axis), 1);
+    const index = new Int32Array(Math.max(0, axes - 1));
+    let rows = row.length === 0 ? 0 : 1;
+    for (let axis = 0; axis < axes - 1; axis++) rows *= word(sizes + axis);
     for (; rows > 0; rows--) {
-      readRow(heap, bytes, address[0] as number, step[0] as number);
+      readRow(heap, bytes, address[0], step[0]);
       sortRow(dtype, descending);
-      writeRow(heap, bytes, address[1] as number, step[1] as number, address[2] as number, step[2] as number);
+      writeRow(heap, bytes, address[1], step[1], address[2], step[2]);
       for (let axis = axes - 2; axis >= 0; axis--) {
-        const wraps = ++(index[axis] as number) === word(sizes + axis);
+        const wraps = ++index[axis] === word(sizes + axis);
         for (let o = 0; o < operands; o++) {
           const stride = word(strides + o * axes + axis) * (o === 2 ? 8 : bytes);
-          address[o] = (address[o] as number) + (wraps ? stride * (1 - word(sizes + axis)) : stride);
+          address[o] += wraps ? stride * (1 - word(sizes + axis)) : stride;
         }
         if (!wraps) break;
         index[axis] = 0;

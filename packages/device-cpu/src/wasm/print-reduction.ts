@@ -224,8 +224,9 @@ class ReductionPrinter {
     if (blocked) {
       counter = this.#left;
       this.#least(this.#count, blockLength);
-      f.tee(this.#left);
+      f.set(this.#left);
       f.get(this.#count);
+      f.get(this.#left);
       f.op(Op.i32Sub);
       f.set(this.#count);
       this.#accumulators.startBlock(scalars, vectors);
@@ -240,11 +241,7 @@ class ReductionPrinter {
     f.end();
     if (blocked) {
       this.#accumulators.endBlock(scalars, vectorTotals, vectors);
-      // The count was taken from the block's length: it is the negative of what is left.
-      f.i32(0);
       f.get(this.#count);
-      f.op(Op.i32Sub);
-      f.tee(this.#count);
       f.branchIf(0);
       f.end();
     }
@@ -360,8 +357,9 @@ class ReductionPrinter {
         this.#startRun(graph);
         this.#blocks(true, [], totals, blocks, () => {
           this.#columnLeaves(graph, contiguous, units, axis);
-          const printed = (op: string): boolean => op === "load" || op === "axis" || op === "size";
-          for (let unit = 0; unit < units; unit++) graph.vectors(unit, Level.run, (node) => printed(node.op));
+          for (let unit = 0; unit < units; unit++) {
+            graph.vectors(unit, Level.run, ({ op }) => op === "load" || op === "axis");
+          }
           for (let unit = 0; unit < units; unit++) accumulators.step(graph, unit);
           this.#advance(steps);
         });

@@ -35,6 +35,8 @@ export interface ElementwiseEntry {
   readonly kernel: (...values: Expr[]) => Expr;
   /** How many of the kernel's arguments are operands; default all. */
   readonly operands?: number;
+  /** How many leading operands are conditions: they arrive as bools and take no part in promotion. */
+  readonly conditions?: number;
   readonly type?: TypeRule;
   /** Promoted dtypes that the op does not take. */
   readonly refuses?: readonly DType[];
@@ -51,6 +53,8 @@ export interface ElementwiseOp extends Op<Params> {
 export function defineElementwise(name: string, entry: ElementwiseEntry): ElementwiseOp {
   const operands = entry.operands ?? entry.kernel.length;
   const paramCount = entry.kernel.length - operands;
+  const conditions = entry.conditions ?? 0;
+  const promoted = (inputs: readonly (Meta | number)[]): DType => promote(conditions === 0 ? inputs : inputs.slice(conditions));
   const typing = typeRule(name, entry);
   const kernels = new Map<number, Kernel>();
 
@@ -61,7 +65,7 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     for (const stride of inner) key = key * 4 + (stride === "any" ? 2 : stride);
     let kernel = kernels.get(key);
     if (kernel === undefined) {
-      kernel = build(name, entry.kernel, inputs, paramCount, compute, out, axes, inner);
+      kernel = build(name, entry, inputs, paramCount, compute, out, axes, inner);
       kernels.set(key, kernel);
     }
     return kernel;
@@ -105,11 +109,11 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     gradientOf: gradientLookup(entry.grad),
 
     infer(inputs: readonly (Meta | number)[]): Meta[] {
-      return [{ shape: commonShape(inputs, name), dtype: typing(promote(inputs)).result }];
+      return [{ shape: commonShape(inputs, name), dtype: typing(promoted(inputs)).result }];
     },
 
     run(inputs, params, [meta], target): LocalValue[] {
-      const { compute } = typing(promote(inputs));
+      const { compute } = typing(promoted(inputs));
       const out = target ?? allocate(deviceOf(inputs), meta.shape, meta.dtype);
       if (target !== undefined) assertNoOverlap(target, inputs, name);
       if (numelOf(out.shape) === 0) return [out];
@@ -148,7 +152,7 @@ function dtypeCode(dtype: DType): number {
 
 function build(
   name: string,
-  expression: ElementwiseEntry["kernel"],
+  { kernel: expression, conditions = 0 }: ElementwiseEntry,
   inputs: readonly (LocalValue | number)[],
   paramCount: number,
   compute: DType,
@@ -165,7 +169,7 @@ function build(
       return body.scalar(scalars.length - 1, compute);
     }
     operands.push({ dtype: input.dtype, inner: inner[i] });
-    return body.load(operands.length - 1, input.dtype).cast(compute);
+    return body.load(operands.length - 1, input.dtype).cast(i < conditions ? "bool" : compute);
   });
   for (let i = 0; i < paramCount; i++) {
     scalars.push(compute);

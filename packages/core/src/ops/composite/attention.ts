@@ -1,0 +1,42 @@
+/** Attention as a function. */
+import { ValueError } from "../../errors.ts";
+import { ones } from "../../tensor/creation.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { parameters } from "../arguments.ts";
+import type { Optional } from "../signatures.ts";
+import { dropout } from "./dropout.ts";
+
+interface AttentionOptions {
+  readonly attnMask?: Tensor | null;
+  readonly dropoutP?: number;
+  readonly isCausal?: boolean;
+  readonly scale?: number;
+}
+
+/**
+ * softmax(query key^T * scale + mask) value (`torch.nn.functional.scaled_dot_product_attention`; Vaswani et al. 2017).
+ * @param query [..., L, E]; key [..., S, E]; value [..., S, V]; the result is [..., L, V]
+ * @param attnMask bool (true takes part) or numbers that are added to the scores, broadcast to [..., L, S]
+ * @param scale default 1 / sqrt(E)
+ * @throws ValueError for a mask beside `isCausal`
+ */
+export function scaledDotProductAttention(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  ...args: Optional<[attnMask: Tensor | null, dropoutP: number, isCausal: boolean, scale: number]>
+): Tensor {
+  const { attnMask, dropoutP = 0, isCausal = false, scale = 1 / Math.sqrt(query.size(-1)) } = parameters<AttentionOptions>(
+    "scaledDotProductAttention",
+    ["attnMask", "dropoutP", "isCausal", "scale"],
+    args,
+  );
+  if (isCausal && attnMask) throw new ValueError("Explicit attn_mask should not be set when isCausal is true", { op: "scaledDotProductAttention" });
+  const mask = isCausal
+    ? ones([query.size(-2), key.size(-2)], { dtype: "bool", device: query.device }).tril()
+    : (attnMask ?? undefined);
+  let scores = query.mul(scale).matmul(key.transpose(-2, -1));
+  if (mask !== undefined) scores = mask.dtype === "bool" ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
+  const weights = scores.softmax(-1);
+  return (dropoutP > 0 ? dropout(weights, dropoutP) : weights).matmul(value);
+}

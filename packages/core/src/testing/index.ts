@@ -1,0 +1,2 @@
+/** For tests of Troupe itself and of device packages: the mock device and the suites that every device runs. */
+export { mock, type MockOptions } from "./mock/index.ts";

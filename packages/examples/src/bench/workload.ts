@@ -1,0 +1,98 @@
+/**
+ * The work that every contender does: the same digits, the same initial weights, Adam at 1e-3, float32. The parent process writes
+ * them to a folder as safetensors; contenders read them, so that all train from the same numbers.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { io, manualSeed, rand } from "@troupe/core";
+import { loadDigits } from "../digits.ts";
+
+export const learningRate = 1e-3;
+/** Weights are [in, out]. */
+export const layers = [[784, 256], [256, 128], [128, 10]] as const;
+export const addChain = 10_000;
+/** Losses after these steps must agree with PyTorch's before a time counts. */
+export const checkedSteps = [1, 10, 20] as const;
+
+/** What a contender prints, as one line of JSON. */
+export interface Figure {
+  readonly contender: string;
+  readonly job: string;
+  /** Microseconds an op, or samples a second. */
+  readonly value: number;
+  readonly cpuSeconds: number;
+  readonly wallSeconds: number;
+  readonly losses?: readonly number[];
+  /** Why there is no figure. */
+  readonly absent?: string;
+}
+
+export async function writeWorkload(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  manualSeed(1);
+  const { train } = loadDigits();
+  const [images, labels] = train.tensors;
+  const tensors: Record<string, Float32Array | Int32Array> = {
+    images: Float32Array.from(await images.data(), Number),
+    labels: Int32Array.from(await labels.data(), Number),
+  };
+  for (const [i, [inputs, outputs]] of layers.entries()) {
+    const bound = 1 / Math.sqrt(inputs);
+    tensors[`w${i}`] = Float32Array.from(await rand(inputs, outputs).mul(2 * bound).sub(bound).data(), Number);
+    tensors[`b${i}`] = Float32Array.from(await rand(outputs).mul(2 * bound).sub(bound).data(), Number);
+  }
+  const shapes: Record<string, readonly number[]> = { images: images.shape, labels: labels.shape };
+  layers.forEach(([inputs, outputs], i) => {
+    shapes[`w${i}`] = [inputs, outputs];
+    shapes[`b${i}`] = [outputs];
+  });
+  const entries = Object.entries(tensors).map(([name, data]) => ({
+    name,
+    dtype: data instanceof Float32Array ? ("float32" as const) : ("int32" as const),
+    shape: shapes[name],
+    bytes: new Uint8Array(data.buffer as ArrayBuffer),
+  }));
+  writeFileSync(join(folder, "workload.safetensors"), io.encodeSafetensors(entries));
+}
+
+export interface Workload {
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  readonly weights: readonly { readonly w: Float32Array; readonly b: Float32Array }[];
+}
+
+export function readWorkload(folder: string): Workload {
+  const { tensors } = io.decodeSafetensors(readFileSync(join(folder, "workload.safetensors")));
+  const floats = (name: string): Float32Array => {
+    const bytes = tensors.get(name)?.bytes ?? new Uint8Array();
+    return new Float32Array(bytes.slice().buffer);
+  };
+  return {
+    images: floats("images"),
+    labels: new Int32Array((tensors.get("labels")?.bytes ?? new Uint8Array()).slice().buffer),
+    weights: layers.map((_, i) => ({ w: floats(`w${i}`), b: floats(`b${i}`) })),
+  };
+}
+
+/** Times `body` over windows of about a second after a warm-up. Gives the median time of one call, in seconds. */
+export async function timed(body: () => Promise<void> | void, windows = 5): Promise<{ seconds: number; cpuSeconds: number; wallSeconds: number }> {
+  await body();
+  let started = performance.now();
+  await body();
+  const calls = Math.max(1, Math.round(800 / (performance.now() - started)));
+  const cpu = process.cpuUsage();
+  const begun = performance.now();
+  const each: number[] = [];
+  for (let window = 0; window < windows; window++) {
+    started = performance.now();
+    for (let call = 0; call < calls; call++) await body();
+    each.push((performance.now() - started) / calls / 1000);
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  each.sort((a, b) => a - b);
+  return { seconds: each[windows >> 1], cpuSeconds: (user + system) / 1e6, wallSeconds: (performance.now() - begun) / 1000 };
+}
+
+export function print(figure: Figure): void {
+  console.log(JSON.stringify(figure));
+}
