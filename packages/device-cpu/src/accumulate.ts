@@ -1,4 +1,6 @@
-/** Elementwise reduction of bytes into a block (collectives): kernels like any other, over pieces that are copied in. */
+/**
+ * Elementwise reduction of bytes into a block (collectives): kernels like any other, over pieces that are copied in.
+ */
 import { type BinaryOp, type DType, itemSize, type LoopKernel, type ReductionName } from "@troupe/core/device";
 import type { Launch } from "./routines/routine.ts";
 

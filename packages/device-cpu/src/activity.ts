@@ -1,6 +1,7 @@
 /**
- * Who shares the processors: every CPU device of the process notes when it works on a launch that is worth splitting, so that each
- * splits its launches over its share of the cores only. The results do not depend on it: the order of a reduction never does.
+ * Who shares the processors: every CPU device of the process notes when it works on a launch that is worth splitting,
+ * so that each splits its launches over its share of the cores only. The results do not depend on it: the order of a
+ * reduction never does.
  */
 
 /** Devices that can take part; others with the same number modulo this share a word. */

@@ -1,7 +1,8 @@
 /**
- * The allocator of a device's memory. Blocks of up to 1 KiB come from slabs of one size class each; larger ones are cut, best fit,
- * from holes that coalesce when they are freed. All bookkeeping is outside of the memory that it manages, so that a kernel that
- * goes astray cannot break it, and it can be rebuilt from a list of the blocks that live.
+ * The allocator of a device's memory. Blocks of up to 1 KiB come from slabs of one size class each; larger ones are
+ * cut, best fit, from holes that coalesce when they are freed. All bookkeeping is outside of the memory that it
+ * manages, so that a kernel that goes astray cannot break it, and it can be rebuilt from a list of the blocks that
+ * live.
  *
  * Addresses and sizes are byte numbers below 2^32.
  */
@@ -78,7 +79,8 @@ export class Allocator {
   /** The free ranges below the end of the blocks, empty slabs given back, as [address, bytes] in order of address. */
   holes(): [number, number][] {
     this.trim();
-    return [...this.#holeAt].map(([at, size]): [number, number] => [at * unit, size * unit]).sort((a, b) => a[0] - b[0]);
+    const holes = [...this.#holeAt].map(([at, size]): [number, number] => [at * unit, size * unit]);
+    return holes.sort((a, b) => a[0] - b[0]);
   }
 
   /** Where the blocks end, empty slabs given back. */

@@ -1,4 +1,7 @@
-/** How compiled kernels reach the helpers: as modules through ports that a helper looks into when it is called by a new number. */
+/**
+ * How compiled kernels reach the helpers: as modules through ports that a helper looks into when it is called by a new
+ * number.
+ */
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 import { instantiate, type RunKernel } from "./wasm/program.ts";
 

@@ -1,4 +1,7 @@
-/** One life of a device's threads: a piscina pool in which every task has a thread of its own, and whose threads end together. */
+/**
+ * One life of a device's threads: a piscina pool in which every task has a thread of its own, and whose threads end
+ * together.
+ */
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 
@@ -22,7 +25,8 @@ export class Crew {
       // Idle threads must not sit in the pool's own wait: they run loops that the pool knows nothing about.
       atomics: "disabled",
       loadBalancer: (_task, workers) => {
-        const free = workers.find(({ id, terminating, destroyed }) => !this.#assigned.has(id) && !terminating && !destroyed);
+        const free = workers.find(({ id, terminating, destroyed }) =>
+          !this.#assigned.has(id) && !terminating && !destroyed);
         if (free === undefined) return null;
         this.#assigned.add(free.id);
         const thread = this.#pool.threads.find(({ threadId }) => threadId === free.id);

@@ -10,8 +10,8 @@ export const argumentBytes = 16_384;
 export const scratchBytes = 65_536;
 
 /**
- * The bytes before the allocator's: an unused line (so that no block has address 0), the words by which the device's threads
- * meet (team.ts), the argument block, then each thread's scratch.
+ * The bytes before the allocator's: an unused line (so that no block has address 0), the words by which the device's
+ * threads meet (team.ts), the argument block, then each thread's scratch.
  */
 export const teamStart = 64;
 export const teamBytes = 16_384 - teamStart;

@@ -1,9 +1,11 @@
 /**
- * Troupe's CPU device: an actor with its own threads and WebAssembly memory. Importing this module makes "cpu", "cpu:0", "cpu:1",
- * ... exist; "cpu" is the default device.
+ * Troupe's CPU device: an actor with its own threads and WebAssembly memory. Importing this module makes "cpu",
+ * "cpu:0", "cpu:1", ... exist; "cpu" is the default device.
  */
 import { availableParallelism } from "node:os";
-import { createDevice, type Device, device, DeviceError, dtypes, hasDevice, registerDeviceKind, ValueError } from "@troupe/core/device";
+import {
+  createDevice, type Device, device, DeviceError, dtypes, hasDevice, registerDeviceKind, ValueError,
+} from "@troupe/core/device";
 import { createActivity } from "./activity.ts";
 import { applyFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
@@ -14,21 +16,25 @@ export interface CpuOptions {
   /** Which CPU device: 0, 1, ... Each has its own actor, threads and memory. Default 0. */
   readonly index?: number;
   /**
-   * Threads, 1 to 64. Default: one for each core, 16 at most. A large launch is split over as many of them as are this device's
-   * share of the cores, that is all while no other CPU device is busy with large launches; small launches take one thread.
+   * Threads, 1 to 64. Default: one for each core, 16 at most. A large launch is split over as many of them as are this
+   * device's share of the cores, that is all while no other CPU device is busy with large launches; small launches
+   * take one thread.
    */
   readonly threads?: number;
   /** Greatest size of the device's memory in bytes, up to 4 GiB (the default). */
   readonly memoryLimit?: number;
 }
 
+type Made = Required<Omit<CpuOptions, "index">>;
+
 const maxBytes = maxPages * pageBytes;
 const activity = createActivity();
 /** What the devices that this module made were made with. */
-const optionsOf = new WeakMap<Device, { readonly threads: number; readonly memoryLimit: number }>();
+const optionsOf = new WeakMap<Device, Made>();
 
 /**
- * The CPU device of this index; the same one at every call with the same options. Its threads start when it is first used.
+ * The CPU device of this index; the same one at every call with the same options. Its threads start when it is first
+ * used.
  *
  * @throws ValueError for an option out of range.
  * @throws DeviceError when the device exists with other options.
@@ -59,7 +65,7 @@ export function cpu(options: CpuOptions = {}): Device {
   return made;
 }
 
-function assertSame(name: string, options: CpuOptions, made: { threads: number; memoryLimit: number } | undefined): void {
+function assertSame(name: string, options: CpuOptions, made: Made | undefined): void {
   for (const key of ["threads", "memoryLimit"] as const) {
     if (options[key] === undefined || options[key] === made?.[key]) continue;
     throw new DeviceError(`${name} exists with ${key} ${made?.[key]}, not ${options[key]}`, {

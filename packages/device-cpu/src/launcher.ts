@@ -1,6 +1,6 @@
 /**
- * Makes programs ready and runs them: writes the argument block, gives out scratch, splits what is worth it over the team, reads
- * the fault block.
+ * Makes programs ready and runs them: writes the argument block, gives out scratch, splits what is worth it over the
+ * team, reads the fault block.
  */
 import { availableParallelism } from "node:os";
 import { InternalError, type Fault } from "@troupe/core/device";
@@ -60,11 +60,12 @@ export class Launcher {
   launch(program: Program): Launch {
     const { kernel, layout } = program;
     if (layout.bytes > argumentBytes) {
-      throw new InternalError(`kernel ${kernel.name} takes ${layout.bytes} bytes of arguments, more than ${argumentBytes}`);
+      throw new InternalError(`kernel ${kernel.name} takes ${layout.bytes} bytes of arguments, over ${argumentBytes}`);
     }
     const module = new WebAssembly.Module(program.bytes);
     const { heap } = this.#host;
-    const compiled: Compiled = { serial: ++this.#serials, module, run: instantiate(module, heap.memory), shared: false };
+    const run = instantiate(module, heap.memory);
+    const compiled: Compiled = { serial: ++this.#serials, module, run, shared: false };
     return (words, at, block) => {
       const extent = program.extent(words, at);
       if (extent === 0) return undefined;
@@ -90,7 +91,9 @@ export class Launcher {
   }
 
   /** Runs a launch that is worth up to `shares` threads on this device's share of the cores. */
-  #runLarge(program: Program, code: Compiled, shares: number, extent: number, words: Int32Array, at: number): Fault | undefined {
+  #runLarge(
+    program: Program, code: Compiled, shares: number, extent: number, words: Int32Array, at: number,
+  ): Fault | undefined {
     const { activity, team } = this.#host;
     const threads = Math.min(shares, team.present(), Math.floor(cores / activity.busy()));
     activity.begin();
@@ -108,7 +111,9 @@ export class Launcher {
     for (const { address, bytes } of this.#workspaces.splice(0)) if (bytes > 0) this.#host.free(address, bytes);
   }
 
-  #split(program: Program, code: Compiled, threads: number, extent: number, words: Int32Array, at: number): Fault | undefined {
+  #split(
+    program: Program, code: Compiled, threads: number, extent: number, words: Int32Array, at: number,
+  ): Fault | undefined {
     const { heap, team } = this.#host;
     const bytes = program.scratchBytes(words, at);
     const scratches: number[] = [];

@@ -1,7 +1,7 @@
 /**
- * The threads of one device: rank 0 gives out parts of a launch, the helpers run them, all meet in words of the device's memory.
- * A waiting helper spins for a while (a region costs 0.15-0.4 us then, 55-70 us from a parked thread) if the process has a core
- * to spare, and then parks.
+ * The threads of one device: rank 0 gives out parts of a launch, the helpers run them, all meet in words of the
+ * device's memory. A waiting helper spins for a while (a region costs 0.15-0.4 us then, 55-70 us from a parked thread)
+ * if the process has a core to spare, and then parks.
  */
 import { type Heap, teamBytes, teamStart } from "./heap.ts";
 import type { RunKernel } from "./wasm/program.ts";
@@ -45,7 +45,8 @@ export class Team {
 
   /** Threads that are up, rank 0 included: ranks below this number can be started. */
   present(): number {
-    while (this.#present < this.size && Atomics.load(this.#words, this.#present * Rank.words + Rank.ready) === 1) this.#present += 1;
+    const isReady = (rank: number) => Atomics.load(this.#words, rank * Rank.words + Rank.ready) === 1;
+    while (this.#present < this.size && isReady(this.#present)) this.#present += 1;
     return this.#present;
   }
 
@@ -64,7 +65,8 @@ export class Team {
   }
 
   /**
-   * Waits until a helper that was started has ended. A helper's death takes the whole device down (host.ts), this wait included.
+   * Waits until a helper that was started has ended. A helper's death takes the whole device down (host.ts), this wait
+   * included.
    * @throws Error when the code trapped.
    */
   join(rank: number): void {
@@ -76,7 +78,9 @@ export class Team {
     }
     if (Atomics.load(words, base + Rank.done) !== job) {
       Atomics.store(words, base + Rank.joining, 1);
-      for (let done; (done = Atomics.load(words, base + Rank.done)) !== job; ) Atomics.wait(words, base + Rank.done, done);
+      for (let done; (done = Atomics.load(words, base + Rank.done)) !== job; ) {
+        Atomics.wait(words, base + Rank.done, done);
+      }
       Atomics.store(words, base + Rank.joining, 0);
     }
     if (Atomics.exchange(words, base + Rank.failed, 0) !== 0) throw new Error("a kernel trapped in a helper thread");

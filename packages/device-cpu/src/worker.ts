@@ -1,6 +1,6 @@
 /**
- * The tasks of a device's pool. Each sets a thread going and returns, so that the pool counts as idle and the process ends with
- * the script: `actor` starts the mailbox loop, `helper` a loop that runs parts of launches.
+ * The tasks of a device's pool. Each sets a thread going and returns, so that the pool counts as idle and the process
+ * ends with the script: `actor` starts the mailbox loop, `helper` a loop that runs parts of launches.
  */
 import { expose } from "comlink";
 import { controlEndpoint, runActor, spinnerOf } from "@troupe/core/device";
@@ -11,7 +11,7 @@ import { Heap } from "./heap.ts";
 import type { ActorTask, Control, HelperTask } from "./tasks.ts";
 import { help } from "./team.ts";
 
-/** Starts rank 0; its thread ends when the device closes. */
+/** Starts rank 0. When the device closes its loop ends, and the host then ends the thread. */
 export function actor({ spec, boot, codePorts, control }: ActorTask): void {
   const { memory, threads, memoryLimit, activity, index } = spec;
   const backend = new CpuBackend({
@@ -24,7 +24,7 @@ export function actor({ spec, boot, codePorts, control }: ActorTask): void {
   const api: Control = { statistics: () => backend.statistics() };
   expose(api, controlEndpoint(control));
   // The loop may be busy for long: it begins after the task's answer has left.
-  setImmediate(() => void runActor(boot, backend).then(() => process.exit(0)));
+  setImmediate(() => void runActor(boot, backend));
 }
 
 /** Starts a helper. */

@@ -1,5 +1,5 @@
 import { MessageChannel, Worker } from "node:worker_threads";
-import { BackendOutOfMemory, type DType, dtypes, itemSize, type Kernel, typedArray } from "@troupe/core/device";
+import { BackendOutOfMemory, type DType, dtypes, type Fault, itemSize, type Kernel, typedArray } from "@troupe/core/device";
 import { afterAll, describe, expect, test } from "vitest";
 import { Activity, createActivity } from "../src/activity.ts";
 import { CpuBackend } from "../src/backend.ts";
@@ -32,7 +32,9 @@ function floats(backend: CpuBackend, block: number, length: number): Float32Arra
 }
 
 /** Launches with storages 0, 1, ... at these blocks; `words` are the arguments behind the operands. */
-function launch(backend: CpuBackend, kernel: Kernel, operands: readonly [block: number, offset: number][], words: number[]) {
+function launch(
+  backend: CpuBackend, kernel: Kernel, operands: readonly [block: number, offset: number][], words: number[],
+): Fault | undefined {
   const all = new Int32Array([...operands.flatMap(([, offset], storage) => [storage, offset]), ...words]);
   return backend.run(backend.prepare(kernel), all, 0, (storage) => operands[storage][0]);
 }
@@ -68,11 +70,15 @@ describe("backend", () => {
   test("a backend made anew over the same memory keeps the live blocks and gives out others", () => {
     const memory = createMemory(1, memoryLimit);
     const before = newBackend({ memory });
-    const blocks = [4, 1000, 100_000].map((length) => ({ block: put(before, new Float32Array(length).fill(length)), bytes: length * 4 }));
+    const blocks = [4, 1000, 100_000].map((length) => (
+      { block: put(before, new Float32Array(length).fill(length)), bytes: length * 4 }
+    ));
     const after = newBackend({ memory });
     after.restore(blocks);
     for (const { bytes } of blocks) put(after, new Float32Array(bytes / 4).fill(-1));
-    for (const { block, bytes } of blocks) expect(new Set(floats(after, block, bytes / 4))).toEqual(new Set([bytes / 4]));
+    for (const { block, bytes } of blocks) {
+      expect(new Set(floats(after, block, bytes / 4))).toEqual(new Set([bytes / 4]));
+    }
   });
 
   test("a check that fails is the launch's fault, with its value", () => {
@@ -98,7 +104,9 @@ describe("backend", () => {
 describe("accumulate", () => {
   const reductions = { sum: (a: number, b: number) => a + b, max: Math.max, min: Math.min };
 
-  test.each(dtypes.flatMap((dtype) => (["sum", "max", "min"] as const).map((reduction) => [reduction, dtype] as const)))(
+  const names = ["sum", "max", "min"] as const;
+
+  test.each(dtypes.flatMap((dtype) => names.map((reduction) => [reduction, dtype] as const)))(
     "%s of %s over several pieces",
     (reduction, dtype: DType) => {
       const backend = newBackend();

@@ -42,7 +42,10 @@ export function binaryKernel(op: BinaryOp, axes = 1, inner: 1 | "any" = 1): Loop
   );
 }
 
-/** y = table[index], with a check that 0 <= index < the scalar; table has one axis of stride 1, given as the second scalar. */
+/**
+ * y = table[index], with a check that 0 <= index < the scalar; table has one axis of stride 1, given as the second
+ * scalar.
+ */
 export const gatherKernel: LoopKernel = {
   ...mapKernel(
     [

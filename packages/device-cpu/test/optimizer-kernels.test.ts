@@ -1,7 +1,11 @@
-/** The fused optimizer steps of core, run on the CPU, against the update rules as PyTorch's documentation states them. */
+/**
+ * The fused optimizer steps of core, run on the CPU, against the update rules as PyTorch's documentation states them.
+ */
 import { typedArray } from "@troupe/core/device";
 import { describe, expect, test } from "vitest";
-import { type AdamForm, adamKernel, type ParameterType, type SgdForm, sgdKernel, type StepKernel } from "../../core/src/optim/kernels.ts";
+import {
+  type AdamForm, adamKernel, type ParameterType, type SgdForm, sgdKernel, type StepKernel,
+} from "../../core/src/optim/kernels.ts";
 import { Activity, createActivity } from "../src/activity.ts";
 import { CpuBackend } from "../src/backend.ts";
 import { createMemory } from "../src/heap.ts";
@@ -35,7 +39,8 @@ function onDevice(dtype: ParameterType, step: StepKernel, scalars: (t: number) =
     const values = typedArray(dtype, new ArrayBuffer(step.scalars.length * (bytes / length)));
     step.scalars.forEach((name, i) => (values[i] = scalars(t)[name]));
     const operands = [...blocks.keys(), ...outputs];
-    const words = [...operands.flatMap((storage) => [storage, 0]), length, ...operands.map(() => 1), ...new Int32Array(values.buffer)];
+    const strides = operands.map(() => 1);
+    const words = [...operands.flatMap((storage) => [storage, 0]), length, ...strides, ...new Int32Array(values.buffer)];
     backend.run(prepared, new Int32Array(words), 0, (storage) => blocks[storage]);
   }
   const result = new Uint8Array(bytes);
@@ -58,7 +63,9 @@ function greatestDifference(actual: readonly number[], wanted: readonly number[]
 }
 
 const tolerance = { float32: 1e-5, float64: 1e-12 };
-const types: readonly ParameterType[] = ["float32", "float64"];
+function withTypes<T extends object>(forms: readonly T[]): (T & { dtype: ParameterType })[] {
+  return (["float32", "float64"] as const).flatMap((dtype) => forms.map((form) => ({ ...form, dtype })));
+}
 
 describe("sgd", () => {
   const forms: Omit<SgdForm, "dtype">[] = [
@@ -66,9 +73,10 @@ describe("sgd", () => {
     { momentum: true, nesterov: false, weightDecay: true, maximize: false },
     { momentum: true, nesterov: true, weightDecay: false, maximize: true },
   ];
-  test.each(types.flatMap((dtype) => forms.map((form) => ({ ...form, dtype }))))("$dtype $momentum $nesterov $weightDecay", (form) => {
+  test.each(withTypes(forms))("$dtype, momentum $momentum, nesterov $nesterov", (form) => {
     const [lr, momentum, dampening, weightDecay] = [0.1, 0.9, form.nesterov ? 0 : 0.2, 0.01];
-    const actual = onDevice(form.dtype, sgdKernel(form), (t) => ({ lr, momentum, weightDecay, fresh: t === 1 ? 1 : 1 - dampening }));
+    const fresh = (t: number): number => (t === 1 ? 1 : 1 - dampening);
+    const actual = onDevice(form.dtype, sgdKernel(form), (t) => ({ lr, momentum, weightDecay, fresh: fresh(t) }));
     const wanted = expected((p, g, state, t) => {
       let d = (form.maximize ? -g : g) + (form.weightDecay ? weightDecay * p : 0);
       if (form.momentum) {
@@ -88,7 +96,7 @@ describe("adam", () => {
     { amsgrad: true, weightDecay: "l2", maximize: true },
     { amsgrad: false, weightDecay: "decoupled", maximize: false },
   ];
-  test.each(types.flatMap((dtype) => forms.map((form) => ({ ...form, dtype }))))("$dtype $weightDecay amsgrad $amsgrad", (form) => {
+  test.each(withTypes(forms))("$dtype, weight decay $weightDecay, amsgrad $amsgrad", (form) => {
     const [lr, beta1, beta2, eps, weightDecay] = [0.01, 0.9, 0.999, 1e-8, 0.1];
     const actual = onDevice(form.dtype, adamKernel(form), (t) => ({
       weightDecay,

@@ -39,7 +39,9 @@ export class OpNode<A> extends Node implements Saved {
   readonly output: Meta;
   readonly #op: Op<A>;
   readonly #attrs: A;
-  #kept: Map<string, Kept> | undefined;
+  /** What was kept, and the letters it was kept under, in step. */
+  #letters = "";
+  #kept: Kept[] | undefined;
   /** Inputs that were plain numbers; undefined when all are tensors. */
   readonly #numbers: readonly (number | undefined)[] | undefined;
   #released = false;
@@ -49,11 +51,16 @@ export class OpNode<A> extends Node implements Saved {
     this.#op = op;
     this.#attrs = attrs;
     this.edges = edges;
-    this.inputs = inputs.map((input) => (typeof input === "number" ? undefined : input.value));
     this.output = output;
-    this.#numbers = inputs.some((input) => typeof input === "number")
-      ? inputs.map((input) => (typeof input === "number" ? input : undefined))
-      : undefined;
+    const metas = new Array<Meta | undefined>(inputs.length);
+    let numbers: (number | undefined)[] | undefined;
+    for (let i = 0; i < inputs.length; i++) {
+      const input = inputs[i];
+      if (typeof input === "number") (numbers ??= new Array<number | undefined>(inputs.length))[i] = input;
+      else metas[i] = input.value;
+    }
+    this.inputs = metas;
+    this.#numbers = numbers;
   }
 
   get name(): string {
@@ -66,8 +73,9 @@ export class OpNode<A> extends Node implements Saved {
   }
 
   keep(letter: string, tensor: Tensor, isOutput: boolean): void {
-    this.#kept ??= new Map();
-    if (!this.#kept.has(letter)) this.#kept.set(letter, new Kept(tensor, isOutput));
+    if (this.#letters.includes(letter)) return;
+    this.#letters += letter;
+    (this.#kept ??= []).push(new Kept(tensor, isOutput));
   }
 
   get y(): Tensor { return this.#open("y"); }
@@ -83,7 +91,7 @@ export class OpNode<A> extends Node implements Saved {
   }
 
   #open(letter: string): Tensor {
-    const kept = this.#kept?.get(letter);
+    const kept = this.#kept?.[this.#letters.indexOf(letter)];
     if (kept === undefined) throw new AutogradError(`gradient of ${this.#op.name} reads "${letter}", which it did not save`, { op: this.#op.name });
     if (kept.value.version !== kept.version) throw this.#modified(kept, letter);
     if (kept.tensor !== undefined) return kept.tensor;
@@ -128,6 +136,7 @@ export class OpNode<A> extends Node implements Saved {
     // A node that kept nothing can be walked again, as in PyTorch.
     if (this.#kept === undefined) return;
     this.#kept = undefined;
+    this.#letters = "";
     this.#released = true;
   }
 }

@@ -9,7 +9,7 @@ import { InternalError } from "../errors.ts";
 import { Graph, type Expr } from "./build.ts";
 import type { BinaryOp, LoopKernel, Node, Store, UnaryOp } from "./ir.ts";
 import { pow } from "./math-power.ts";
-import { bits, scaleByPowerOfTwo } from "./math-parts.ts";
+import { bits, powerOfTwo, scaleByPowerOfTwo } from "./math-parts.ts";
 
 /** `c[0] x^(n-1) + ... + c[n-1]` by Horner's rule. */
 function polynomial(x: Expr, [first = 0, ...rest]: readonly number[]): Expr {
@@ -52,7 +52,7 @@ function expm1(x: Expr): Expr {
   // 2^n (p + 1) - 1 as 2 (2^(n-1) p + (2^(n-1) - 1/2)): exact for n = 0, and 2^127 is still finite.
   const half = scaleByPowerOfTwo(x.constant(0.5), n);
   const y = half.mul(expm1Reduced(r)).add(half.sub(0.5)).mul(2);
-  return x.abs().lt(1e-5).where(x, y);
+  return x.abs().lt(2 ** -25).where(x, y);
 }
 
 /** Sun's fdlibm and FreeBSD's logf family: ln(1 + f) = f - f^2/2 + s (f^2/2 + R) with s = f / (2 + f). */
@@ -160,16 +160,21 @@ function halfPiParts(): readonly number[] {
 }
 
 /**
- * The angle's remainder from the nearest multiple of pi / 2, and that multiple modulo 4. Exact enough for |x| below 2^23; beyond
- * it the remainder loses its meaning, but stays a number.
+ * The angle's remainder from the nearest multiple of pi / 2, and that multiple modulo 4. Within an ULP for |x| below 2^17, within 1e-7
+ * below 2^23; beyond that the remainder loses its meaning, but stays a number.
  */
 function reduceAngle(x: Expr): { r: Expr; quadrant: Expr } {
+  const [p1 = 0, p2 = 0, p3 = 0, p4 = 0, p5 = 0] = HALF_PI;
   const n = x.mul(2 / Math.PI).round();
   const high = n.mul(1 / 4096).round().mul(4096);
-  const low = n.sub(high);
-  let r = x;
-  for (const part of HALF_PI) r = r.sub(high.mul(part)).sub(low.mul(part));
-  return { r: r.max(-1).min(1), quadrant: n.cast("int32") };
+  const guess = n.sub(high);
+  // A large n is wrong by up to 1, which what is left tells.
+  const left = x.sub(high.mul(p1)).sub(guess.mul(p1)).sub(high.mul(p2)).sub(guess.mul(p2)).sub(high.mul(p3));
+  const low = guess.add(left.mul(2 / Math.PI).round());
+  const exact = x.sub(high.mul(p1)).sub(low.mul(p1)).sub(high.mul(p2)).sub(low.mul(p2)).sub(high.mul(p3));
+  const tail = low.mul(p5).add(high.mul(p5)).add(low.mul(p4)).add(high.mul(p4));
+  // `high` is a multiple of 4.
+  return { r: exact.sub(low.mul(p3)).sub(tail).max(-1).min(1), quadrant: low.cast("int32") };
 }
 
 /** Cephes, sinf and cosf on |r| <= pi / 4. */
@@ -192,30 +197,31 @@ function cos(x: Expr): Expr {
   return sineOf(r, quadrant.add(1));
 }
 
-/** x P(x^2) / Q(x^2), a rational fit on the range in which tanh has not reached 1 (Eigen). */
+/** 1 - 2 / (e^2x + 1), and near 0 an odd polynomial (Cephes, tanhf). */
 function tanh(x: Expr): Expr {
-  const clamped = x.max(-7.90531110763549805).min(7.90531110763549805);
-  const z = clamped.mul(clamped);
-  const p = polynomial(z, [
-    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-8, 1.48572235717979e-5,
-    6.37261928875436e-4, 4.89352455891786e-3,
-  ]);
-  const q = polynomial(z, [1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3]);
-  return x.abs().lt(4e-4).where(x, clamped.mul(p).div(q));
+  const size = x.abs();
+  const { n, r } = reduceByLn2(size.min(9.1).mul(2));
+  const power = expm1Reduced(r).add(1).mul(powerOfTwo(n));
+  const far = x.constant(1).sub(x.constant(2).div(power.add(1)));
+  const z = x.mul(x);
+  const series = polynomial(z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]);
+  return size.lt(0.625).where(series.mul(z).mul(x).add(x), far.copysign(x));
 }
 
-/** x P(x^2) / Q(x^2) on |x| <= 4, beyond which erf is 1 in float32 (Eigen). */
+/** 1 - e^-P(x), and near 0 an odd polynomial (N. Juffa's erff); 1 in float32 from 3.92 on. */
 function erf(x: Expr): Expr {
-  const clamped = x.max(-4).min(4);
-  const z = clamped.mul(clamped);
-  const p = polynomial(z, [
-    -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6, -5.69250639462346e-5, -7.34990630326855e-4,
-    -2.95459980854025e-3, -1.60960333262415e-2,
+  const t = x.abs().min(4.2);
+  const z = t.mul(t);
+  const high = t.mul(-1.72853470e-5).add(3.83197126e-4);
+  const low = t.mul(-3.88396438e-3).add(2.42546219e-2);
+  let power = high.mul(z).add(low);
+  for (const c of [-1.06777877e-1, -6.34846687e-1, -1.28717512e-1]) power = power.mul(t).add(c);
+  const { n, r } = reduceByLn2(power.mul(t).sub(t));
+  const far = x.constant(1).sub(expm1Reduced(r).add(1).mul(powerOfTwo(n)));
+  const series = polynomial(z, [
+    -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1,
   ]);
-  const q = polynomial(z, [
-    -1.45660718464996e-5, -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2,
-  ]);
-  return clamped.mul(p).div(q);
+  return t.lt(0.927734375).where(series.mul(x).add(x), far.copysign(x));
 }
 
 const unary: Partial<Record<string, (x: Expr) => Expr>> = {

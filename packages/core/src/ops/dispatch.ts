@@ -11,22 +11,25 @@ import { sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Executor, Meta, Value } from "../tensor/value.ts";
 import { local } from "./local.ts";
-import { inputNames } from "./op.ts";
-import type { Op } from "./op.ts";
+import type { GradientRule, Op } from "./op.ts";
 
 /** Runs an op; for one that has several outputs use `applyAll`. */
 export function apply<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
-  return applyAll(op, inputs, attrs)[0];
+  const values = valuesOf(inputs);
+  const output = wrap(op, executorOf(values).run(op, values, attrs)[0], inputs, attrs);
+  if (isFloat(output.dtype) && isRecorded(op, inputs)) record(op, attrs, inputs, output, undefined);
+  return output;
 }
 
 export function applyAll<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor[] {
   const values = valuesOf(inputs);
-  const recorded = isRecorded(op, inputs);
-  const outputs = executorOf(values)
-    .run(op, values, attrs)
-    .map((value) => new Tensor(value, false, op.isView ? viewRecord(op, inputs[0], attrs) : undefined));
-  if (recorded && isFloat(outputs[0].dtype)) record(op, attrs, inputs, outputs);
+  const outputs = executorOf(values).run(op, values, attrs).map((value) => wrap(op, value, inputs, attrs));
+  if (isFloat(outputs[0].dtype) && isRecorded(op, inputs)) record(op, attrs, inputs, outputs[0], outputs[1]);
   return outputs;
+}
+
+function wrap<A>(op: Op<A>, value: Value, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
+  return op.isView ? new Tensor(value, false, viewRecord(op, inputs[0], attrs)) : new Tensor(value);
 }
 
 /**
@@ -40,11 +43,11 @@ export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor |
   const [result] = op.infer(values, attrs);
   assertFits(result, target, op.name);
   const node = recorded && isFloat(target.dtype) ? opNode(op, attrs, inputs, target) : undefined;
-  if (node !== undefined) keepInputs(op, node, inputs);
+  if (node !== undefined) keep(op, node, inputs, undefined, undefined);
   executorOf([target.value, ...values]).runInto(op, values, attrs, target.value);
   target.value.version++;
   if (node !== undefined) {
-    if (wantsOutput(op, node)) node.keep("y", target, true);
+    keep(op, node, [], target, undefined);
     if (target.view$ === undefined) target.setHistory(node, 0);
     else target.view$.rebase(target, node);
   }
@@ -126,36 +129,29 @@ function opNode<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], ou
   return new OpNode(op, attrs, edges, inputs, output.value);
 }
 
-function keepInputs<A>(op: Op<A>, node: OpNode<A>, inputs: readonly (Tensor | number)[]): void {
-  for (let i = 0; i < node.edges.length; i++) {
-    if (node.edges[i] === undefined) continue;
-    for (const letter of op.gradientOf(i)?.saves ?? "") {
-      const index = inputNames.indexOf(letter as (typeof inputNames)[number]);
-      const input = index < 0 ? undefined : inputs[index];
-      if (input !== undefined && typeof input !== "number") node.keep(letter, input, false);
-    }
-  }
-}
-
-function wantsOutput<A>(op: Op<A>, node: OpNode<A>): boolean {
-  return node.edges.some((edge, i) => edge !== undefined && (op.gradientOf(i)?.saves.includes("y") ?? false));
-}
-
-function record<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], outputs: readonly Tensor[]): void {
-  const node = opNode(op, attrs, inputs, outputs[0]);
-  outputs[0].setHistory(node, 0);
-  for (let i = 0; i < node.edges.length; i++) {
-    const saves = node.edges[i] === undefined ? "" : (op.gradientOf(i)?.saves ?? "");
+/** Keeps what the wanted gradients read of the inputs (and, where given, of the outputs). */
+function keep<A>(op: Op<A>, node: OpNode<A>, inputs: readonly (Tensor | number)[], y: Tensor | undefined, z: Tensor | undefined): void {
+  const { edges } = node;
+  for (let i = 0; i < edges.length; i++) {
+    if (edges[i] === undefined) continue;
+    const { saves } = op.gradientOf(i) as GradientRule<A>;
     for (let k = 0; k < saves.length; k++) {
       const letter = saves[k];
-      if (letter === "y") node.keep("y", outputs[0], true);
-      else if (letter === "z") node.keep("z", outputs[1], true);
-      else {
+      if (letter === "y" || letter === "z") {
+        const output = letter === "y" ? y : z;
+        if (output !== undefined) node.keep(letter, output, true);
+      } else {
         const input = inputs[letter.charCodeAt(0) - 97];
-        if (typeof input !== "number") node.keep(letter, input, false);
+        if (input !== undefined && typeof input !== "number") node.keep(letter, input, false);
       }
     }
   }
+}
+
+function record<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], y: Tensor, z: Tensor | undefined): void {
+  const node = opNode(op, attrs, inputs, y);
+  y.setHistory(node, 0);
+  keep(op, node, inputs, y, z);
 }
 
 function viewRecord<A>(op: Op<A>, input: Tensor | number, attrs: A): ViewRecord | undefined {

@@ -10,7 +10,8 @@ import type { Op } from "./op.ts";
 /** Numbers pass; any other executor's value is a mistake of the dispatcher. */
 function locals(values: readonly (Value | number)[], op: string): (LocalValue | number)[] {
   let device: Device | undefined;
-  for (const value of values) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
     if (typeof value === "number") continue;
     (value as LocalValue).assertLive(op);
     if (device === undefined) device = value.device;

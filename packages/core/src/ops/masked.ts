@@ -1,57 +1,24 @@
 /** Ops that a mask steers. Those whose shape depends on the mask's contents read how many elements it takes: they wait. */
-import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { DTypeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
 import type { InnerStride, LoopKernel } from "../kernel/ir.ts";
-import { full } from "../tensor/creation.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { broadcastShapes, numelOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
 import { parameters } from "./arguments.ts";
-import { apply, applyTo } from "./dispatch.ts";
+import { apply } from "./dispatch.ts";
+import { where as choose } from "./elementwise.ts";
+import type { Operand } from "./elementwise.ts";
 import { indexOp } from "./index.ts";
-import { defineElementwise, promote } from "./kinds/elementwise.ts";
-import type { Params } from "./kinds/elementwise.ts";
 import { KernelCache, launch } from "./launch.ts";
 import { lastStride } from "./moves.ts";
-import { from } from "./op.ts";
 import type { Op } from "./op.ts";
 import type { Optional } from "./signatures.ts";
 
-const none: Params = [];
-
-export const maskedFillOp = defineElementwise("maskedFill", {
-  kernel: (a, mask, value) => mask.ne(0).where(value, a),
-  grad: {
-    a: from("b", (g, { b }) => g.maskedFill(b, 0)),
-    c: from("b", (g, { b }) => g.maskedFill(b.logicalNot(), 0)),
-  },
-});
-
 function assertMask(op: string, mask: Tensor): void {
   if (mask.dtype !== "bool") throw new DTypeError(`${op}: expected BoolTensor for mask, but got ${mask.dtype}`, { op });
-}
-
-/** The value of a masked fill as the tensor can hold it. @throws ShapeError unless it is a number or 0-dim; DTypeError */
-function fillValue(x: Tensor, value: Tensor | number): Tensor | number {
-  if (typeof value !== "number" && value.dim() > 0) {
-    throw new ShapeError(`masked_fill only supports a 0-dimensional value tensor, but got tensor with ${value.dim()} dimension(s).`, { op: "maskedFill" });
-  }
-  if (promote([x, value]) === x.dtype) return value;
-  if (typeof value !== "number") {
-    throw new DTypeError(`value cannot be converted to type ${x.dtype} without overflow`, { op: "maskedFill", remedy: "Convert it with .to(dtype)." });
-  }
-  if (x.dtype !== "bool" && !Number.isInteger(value)) {
-    throw new ValueError(`value cannot be converted to type ${x.dtype} without overflow`, { op: "maskedFill" });
-  }
-  return full([], value, { dtype: x.dtype, device: x.device });
-}
-
-/** `value` where `mask` (bool, broadcast) holds, `x` elsewhere (`torch.masked_fill`). */
-export function maskedFill(x: Tensor, mask: Tensor, value: Tensor | number): Tensor {
-  assertMask("maskedFill", mask);
-  return apply(maskedFillOp, [x, mask, fillValue(x, value)], none);
 }
 
 /** `x` with successive elements of `source` where `mask` holds (`torch.masked_scatter`). */
@@ -65,7 +32,7 @@ export function maskedScatter(x: Tensor, mask: Tensor, source: Tensor): Tensor {
   if (numelOf(shape) === 0 || source.numel() === 0) return x.expand(shape).clone();
   // The n-th true place takes element n; elsewhere any element will do, as it is not used.
   const numbers = taken.reshape(-1).to("int64").cumsum(0).sub(1).clampMin(0).reshape(shape);
-  return source.take(numbers).where(taken, x);
+  return where(taken, source.take(numbers), x);
 }
 
 interface PositionsAttrs {
@@ -164,12 +131,19 @@ export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
   return apply(indexOp, [x.expand(shape).reshape(-1), places], { dims: [0] });
 }
 
-export const methods = { maskedFill, maskedScatter, maskedSelect, nonzero, argwhere };
+/** `x` where the condition holds, `y` elsewhere; the condition alone gives the places where it holds, one vector a dimension. */
+export function where(condition: Tensor): Tensor[];
+export function where(condition: Tensor, x: Operand, y: Operand): Tensor;
+export function where(condition: Tensor, x?: Operand, y?: Operand): Tensor | Tensor[] {
+  return x === undefined || y === undefined ? placesOf(condition) : choose(condition, x, y);
+}
+
+export const methods = {
+  /** This tensor where the condition holds, `other` elsewhere. */
+  where: (x: Tensor, condition: Tensor, other: Operand): Tensor => choose(condition, x, other),
+  maskedScatter, maskedSelect, nonzero, argwhere,
+};
 
 export const inPlaceMethods = {
-  maskedFill_(x: Tensor, mask: Tensor, value: Tensor | number): Tensor {
-    assertMask("maskedFill_", mask);
-    return applyTo(maskedFillOp, x, [x, mask, fillValue(x, value)], none);
-  },
   maskedScatter_: (x: Tensor, mask: Tensor, source: Tensor): Tensor => x.copy_(maskedScatter(x, mask, source)),
 };

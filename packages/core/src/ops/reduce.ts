@@ -141,7 +141,7 @@ const productOp = defineReduce("prod", {
 /** Product over one dimension, or of all elements (`torch.prod`); whole numbers and bools give int64. */
 export const prod = typedReduction(productOp);
 
-/** The entry behind `x.trace()` is `diagonal` and `sum`. @throws ShapeError where `x` is no matrix */
+/** Sum of a matrix's diagonal (`torch.trace`). @throws ShapeError where `x` is no matrix */
 export function trace(x: Tensor): Tensor {
   if (x.dim() !== 2) throw new ShapeError("trace: expected a matrix", { op: "trace" });
   return sum(x.diagonal());
@@ -152,7 +152,8 @@ export function trace(x: Tensor): Tensor {
  * @throws ShapeError
  */
 export function sumToSize(x: Tensor, ...size: (number | readonly number[])[]): Tensor {
-  return summedTo(x, sizesOf(size));
+  const shape = sizesOf(size);
+  return shape.length === 0 ? sum(x) : summedTo(x, shape);
 }
 
 function summedTo(x: Tensor, shape: Shape): Tensor {

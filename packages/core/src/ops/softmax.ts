@@ -173,11 +173,11 @@ const logSoftmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("logSoftmaxBackward", 
 
 type SoftmaxArguments = Optional<[dim: number, dtype: DType]>;
 
-function rowsFunction(op: Op<SoftmaxAttrs>, negated = false) {
+function rowsFunction(op: Op<SoftmaxAttrs>): ((x: Tensor, ...args: SoftmaxArguments) => Tensor) & { readonly op: Op<SoftmaxAttrs> } {
   const call = (x: Tensor, ...args: SoftmaxArguments): Tensor => {
     const { dim, dtype } = parameters<{ dim: number; dtype?: DType }>(op.name, ["dim", "dtype"], args);
     const typed = dtype === undefined || dtype === x.dtype ? x : x.to(dtype);
-    return apply(op, [negated ? typed.neg() : typed], { dim: normalizeDim(dim, x.dim(), op.name) });
+    return apply(op, [typed], { dim: normalizeDim(dim, x.dim(), op.name) });
   };
   return Object.assign(call, { op });
 }
@@ -189,6 +189,8 @@ export const softmax = rowsFunction(softmaxOp);
 export const logSoftmax = rowsFunction(logSoftmaxOp);
 
 /** softmax(-x) along `dim` (`torch.nn.functional.softmin`); computed in `dtype` if given. */
-export const softmin = rowsFunction(softmaxOp, true);
+export function softmin(x: Tensor, ...args: SoftmaxArguments): Tensor {
+  return softmax(x.neg(), ...args);
+}
 
 export const methods = { softmax, logSoftmax };

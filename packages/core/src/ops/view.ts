@@ -215,7 +215,7 @@ export const unfoldOp: ViewOp<UnfoldAttrs> = defineView("unfold", {
 
 const selectBackward = defineAdjoint(selectOp);
 const sliceBackward = defineAdjoint(sliceOp);
-const diagonalBackward = defineAdjoint(diagonalOp);
+export const diagonalBackward = defineAdjoint(diagonalOp);
 const unfoldBackward = defineAdjoint(unfoldOp, true);
 const selectScatterOp = defineScatter(selectOp);
 const sliceScatterOp = defineScatter(sliceOp);

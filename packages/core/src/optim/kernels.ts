@@ -1,7 +1,7 @@
 /**
- * Optimizer steps as loop kernels: one pass over a parameter, its gradient and the optimizer's state, in place (an output names
- * the same storage as the input it replaces). All operands are contiguous and flattened to one axis; everything that changes from
- * step to step is a run-time scalar, so each kernel is built once.
+ * Optimizer steps as loop kernels: one pass over a parameter, its gradient and the optimizer's state, in place (an
+ * output names the same storage as the input it replaces). All operands are contiguous and flattened to one axis;
+ * everything that changes from step to step is a run-time scalar, so each kernel is built once.
  */
 import { Graph, type Expr } from "../kernel/build.ts";
 import type { LoopKernel } from "../kernel/ir.ts";
@@ -10,8 +10,8 @@ import type { LoopKernel } from "../kernel/ir.ts";
 export type ParameterType = "float32" | "float64";
 
 /**
- * A step's kernel. Inputs: parameter, gradient, then the state tensors. Outputs: parameter, then the state tensors, each the same
- * storage as its input. Every scalar has the parameter's dtype.
+ * A step's kernel. Inputs: parameter, gradient, then the state tensors. Outputs: parameter, then the state tensors,
+ * each the same storage as its input. Every scalar has the parameter's dtype.
  */
 export interface StepKernel {
   readonly kernel: LoopKernel;
@@ -86,8 +86,9 @@ export interface SgdForm {
 }
 
 /**
- * One step of `torch.optim.SGD`. State with momentum: `momentumBuffer`. Scalars: `lr`; with weight decay `weightDecay`; with
- * momentum `momentum` and `fresh`, the gradient's weight in the buffer: 1 in the first step, then 1 - dampening.
+ * One step of `torch.optim.SGD`. State with momentum: `momentumBuffer`. Scalars: `lr`; with weight decay
+ * `weightDecay`; with momentum `momentum` and `fresh`, the gradient's weight in the buffer: 1 in the first step, then
+ * 1 - dampening.
  */
 export function sgdKernel({ dtype, momentum, nesterov, weightDecay, maximize }: SgdForm): StepKernel {
   const step = new StepBuilder(dtype, maximize);
@@ -112,9 +113,9 @@ export interface AdamForm {
 }
 
 /**
- * One step of `torch.optim.Adam` or `AdamW`. State: `expAvg`, `expAvgSq`, with amsgrad `maxExpAvgSq`. Scalars, in this order
- * where present: `weightDecay` (l2) or `keep` = 1 - lr * weight decay (decoupled); `fresh1` = 1 - beta1; `beta2`;
- * `fresh2` = 1 - beta2; `correction` = sqrt(1 - beta2^t); `eps`; `stepSize` = lr / (1 - beta1^t).
+ * One step of `torch.optim.Adam` or `AdamW`. State: `expAvg`, `expAvgSq`, with amsgrad `maxExpAvgSq`. Scalars, in this
+ * order where present: `weightDecay` (l2) or `keep` = 1 - lr * weight decay (decoupled); `fresh1` = 1 - beta1;
+ * `beta2`; `fresh2` = 1 - beta2; `correction` = sqrt(1 - beta2^t); `eps`; `stepSize` = lr / (1 - beta1^t).
  */
 export function adamKernel({ dtype, amsgrad, weightDecay, maximize }: AdamForm): StepKernel {
   const step = new StepBuilder(dtype, maximize);

@@ -1,4 +1,7 @@
-/** Routines in JavaScript: algorithms that no loop nest expresses. Compiled ones (matmul) are programs (wasm/program.ts). */
+/**
+ * Routines in JavaScript: algorithms that no loop nest expresses. Compiled ones (matmul) are programs
+ * (wasm/program.ts).
+ */
 import type { Fault, RoutineKernel } from "@troupe/core/device";
 import type { Heap } from "../heap.ts";
 

@@ -1,9 +1,10 @@
 /**
- * The `sort` routine (`torch.sort`): inputs [values], outputs [sorted values, int64 indices], along the last axis of the sizes.
- * Options: `descending`. Always stable; NaN counts as the greatest value, -0 equals 0.
+ * The `sort` routine (`torch.sort`): inputs [values], outputs [sorted values, int64 indices], along the last axis of
+ * the sizes. Options: `descending`. Always stable; NaN counts as the greatest value, -0 equals 0.
  *
- * Values become unsigned keys in the order asked for (one 32-bit word, or two for 64-bit dtypes), and the keys are sorted with
- * their positions: short rows by insertion, long ones by a radix sort that skips the digits that all keys share.
+ * Values become unsigned keys in the order asked for (one 32-bit word, or two for 64-bit dtypes), and the keys are
+ * sorted with their positions: short rows by insertion, long ones by a radix sort that skips the digits that all keys
+ * share.
  */
 import { itemSize, type DType, type RoutineKernel } from "@troupe/core/device";
 import type { Heap } from "../heap.ts";
@@ -53,7 +54,9 @@ function readRow(heap: Heap, bytes: number, address: number, stride: number): vo
 }
 
 /** Writes the row's values in sorted order, and their positions. */
-function writeRow(heap: Heap, bytes: number, values: number, stride: number, indices: number, indexStride: number): void {
+function writeRow(
+  heap: Heap, bytes: number, values: number, stride: number, indices: number, indexStride: number,
+): void {
   const { length, words, order } = row;
   for (let i = 0; i < length; i++) {
     const from = order[i];

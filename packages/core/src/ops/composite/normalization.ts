@@ -195,28 +195,6 @@ export function instanceNorm(
   return normalizeOver(dims, "InstanceNorm", x, mean, variance, overChannels(weight, x, 1), overChannels(bias, x, 0), eps);
 }
 
-/** x / (k + alpha * mean of squares over `size` neighbouring channels) ^ beta (`torch.nn.functional.local_response_norm`). */
-export function localResponseNorm(x: Tensor, size: number, ...args: Optional<[alpha: number, beta: number, k: number]>): Tensor {
-  const { alpha = 1e-4, beta = 0.75, k = 1 } = parameters<{ alpha?: number; beta?: number; k?: number }>("localResponseNorm", ["alpha", "beta", "k"], args);
-  if (x.dim() < 3) throw new ShapeError(`Expected 3D or higher dimensionality input (got ${x.dim()} dimensions)`, { op: "localResponseNorm" });
-  if (x.numel() === 0) return x;
-  const channels = x.shape[1];
-  const squares = x.mul(x);
-  let sum: Tensor | undefined;
-  for (let shift = -Math.floor(size / 2); shift <= Math.floor((size - 1) / 2); shift++) {
-    // Channel c sees the square of channel c + shift, where there is one.
-    const length = channels - Math.abs(shift);
-    if (length <= 0) continue;
-    const part = squares.narrow(1, Math.max(shift, 0), length);
-    const padding = x.shape.map((own, dim) => (dim === 1 ? Math.abs(shift) : own));
-    const gap = shift === 0 ? undefined : part.newZeros(padding);
-    const whole = gap === undefined ? part : shift > 0 ? part.cat([gap], 1) : gap.cat([part], 1);
-    sum = sum === undefined ? whole : sum.add(whole);
-  }
-  const mean = (sum ?? squares).div(size);
-  return x.div(mean.mul(alpha).add(k).pow(beta));
-}
-
 /** x divided by its p-norm along `dim`, at least `eps` (`torch.nn.functional.normalize`). */
 export function normalize(x: Tensor, ...args: Optional<[p: number, dim: number, eps: number]>): Tensor {
   const { p = 2, dim = 1, eps = 1e-12 } = parameters<{ p?: number; dim?: number; eps?: number }>("normalize", ["p", "dim", "eps"], args);

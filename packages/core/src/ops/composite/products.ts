@@ -1,5 +1,6 @@
 /** Functions made of matrix products: inner and outer products, bilinear forms, chains and powers of matrices. */
 import { ShapeError, ValueError } from "../../errors.ts";
+import { eye } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { apply } from "../dispatch.ts";
 import { matmul } from "../contract.ts";
@@ -137,7 +138,7 @@ export function matrixPower(x: Tensor, n: number): Tensor {
   if (!Number.isInteger(n) || n < 0) {
     throw new ValueError(`matrixPower() takes whole powers from 0, got ${n}`, { op: "matrixPower", remedy: "There is no matrix inverse." });
   }
-  if (n === 0) return x.newZeros(x.shape).add(x.newOnes([x.size(-1)]).diag());
+  if (n === 0) return eye(x.size(-1), { dtype: x.dtype, device: x.device }).expand(x.shape).clone();
   let result: Tensor | undefined;
   let square = x;
   for (let rest = n; ; ) {

@@ -53,9 +53,7 @@ export interface ElementwiseOp extends Op<Params> {
 export function defineElementwise(name: string, entry: ElementwiseEntry): ElementwiseOp {
   const operands = entry.operands ?? entry.kernel.length;
   const paramCount = entry.kernel.length - operands;
-  const conditions = entry.conditions ?? 0;
-  const promoted = (inputs: readonly (Meta | number)[]): DType => promote(conditions === 0 ? inputs : inputs.slice(conditions));
-  const typing = typeRule(name, entry);
+  const types = typeRule(name, entry);
   const kernels = new Map<number, Kernel>();
 
   function kernelFor(inputs: readonly (LocalValue | number)[], compute: DType, out: DType, axes: number, inner: readonly InnerStride[]): Kernel {
@@ -109,15 +107,15 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     gradientOf: gradientLookup(entry.grad),
 
     infer(inputs: readonly (Meta | number)[]): Meta[] {
-      return [{ shape: commonShape(inputs, name), dtype: typing(promoted(inputs)).result }];
+      return [{ shape: commonShape(inputs, name), dtype: types(inputs).result }];
     },
 
     run(inputs, params, [meta], target): LocalValue[] {
-      const { compute } = typing(promoted(inputs));
+      const { compute } = types(inputs);
       const out = target ?? allocate(deviceOf(inputs), meta.shape, meta.dtype);
       if (target !== undefined) assertNoOverlap(target, inputs, name);
       if (numelOf(out.shape) === 0) return [out];
-      if (out.contiguous && inputs.every((input) => typeof input === "number" || (input.contiguous && sameShape(input.shape, out.shape)))) {
+      if (isFlat(inputs, out)) {
         runFlat(inputs, params, compute, out);
         return [out];
       }
@@ -138,16 +136,26 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
   return op;
 }
 
+/** Whether all operands lie in memory as the result does: one loop over all elements. */
+function isFlat(inputs: readonly (LocalValue | number)[], out: LocalValue): boolean {
+  if (!out.contiguous) return false;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (typeof input !== "number" && !(input.contiguous && sameShape(input.shape, out.shape))) return false;
+  }
+  return true;
+}
+
 const contiguousStrides: readonly (readonly InnerStride[])[] = [0, 1, 2, 3, 4, 5, 6].map((count) => new Array<InnerStride>(count).fill(1));
 
 function lastInner(strides: readonly number[]): InnerStride {
   return innerStride(strides[strides.length - 1]);
 }
 
-const codes = new Map(dtypes.map((dtype, code) => [dtype, code]));
+const codes = Object.fromEntries(dtypes.map((dtype, code) => [dtype, code])) as Readonly<Record<DType, number>>;
 
 function dtypeCode(dtype: DType): number {
-  return codes.get(dtype) ?? 0;
+  return codes[dtype];
 }
 
 function build(
@@ -192,8 +200,14 @@ function build(
   };
 }
 
-function typeRule(name: string, { type = "same", refuses = [] }: ElementwiseEntry): (promoted: DType) => { compute: DType; result: DType } {
-  const rule = (promoted: DType): { compute: DType; result: DType } => {
+interface Types {
+  readonly compute: DType;
+  readonly result: DType;
+}
+
+/** The entry's dtype rule as a function of operands, remembered by their dtypes and weights. */
+function typeRule(name: string, { type = "same", refuses = [], conditions = 0 }: ElementwiseEntry): (inputs: readonly (Meta | number)[]) => Types {
+  const rule = (promoted: DType): Types => {
     if (refuses.includes(promoted)) {
       throw new DTypeError(`${name}() does not take ${promoted}`, { op: name, remedy: "Convert with .to(dtype) first." });
     }
@@ -204,10 +218,16 @@ function typeRule(name: string, { type = "same", refuses = [] }: ElementwiseEntr
       default: return type(promoted);
     }
   };
-  const known = new Map<DType, { compute: DType; result: DType }>();
-  return (promoted) => {
-    let types = known.get(promoted);
-    if (types === undefined) known.set(promoted, (types = rule(promoted)));
+  const known = new Map<number, Types>();
+  return (inputs) => {
+    let key = 1;
+    for (let i = conditions; i < inputs.length; i++) {
+      const input = inputs[i];
+      if (typeof input === "number") key = key * 32 + 24 + (Number.isInteger(input) && !Object.is(input, -0) ? 1 : 0);
+      else key = key * 32 + dtypeCode(input.dtype) + (input.shape.length === 0 ? 8 : 0);
+    }
+    let types = known.get(key);
+    if (types === undefined) known.set(key, (types = rule(promote(conditions === 0 ? inputs : inputs.slice(conditions)))));
     return types;
   };
 }
