@@ -23,4 +23,5 @@ export { gradcheck, gradgradcheck, type GradcheckOptions } from "./autograd/grad
 export { Node as GradFn } from "./autograd/node.ts";
 export type { HookHandle } from "./autograd/hooks.ts";
 
-export { defaultDevice, device, openDevices, setDefaultDevice, type Device, type DeviceStats } from "./actor/device.ts";
+export { type Device, type DeviceStats } from "./actor/device.ts";
+export { defaultDevice, device, openDevices, setDefaultDevice } from "./actor/registry.ts";

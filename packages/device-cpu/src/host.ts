@@ -11,6 +11,8 @@ class CpuHost implements Host {
   readonly #spec: HostSpec;
   #crew: Crew | undefined;
   #control: Remote<Control> | undefined;
+  /** Settles when the end of the running crew has been reported. */
+  #reported: Promise<void> = Promise.resolve();
 
   constructor(spec: HostSpec) {
     this.#spec = spec;
@@ -24,9 +26,11 @@ class CpuHost implements Host {
     this.#crew = crew;
     this.#control = wrap<Control>(controlEndpoint(channel.port1));
     channel.port1.unref();
-    void crew.ended.then((cause) => {
+    this.#reported = crew.ended.then((cause) => {
       channel.port1.close();
-      if (this.#crew === crew) this.#spec.onDeath(cause);
+      if (this.#crew !== crew) return;
+      this.#crew = undefined;
+      this.#spec.onDeath(cause);
     });
     const codeChannels = Array.from({ length: spec.threads - 1 }, () => new MessageChannel());
     const codePorts = codeChannels.map(({ port1 }) => port1);
@@ -53,6 +57,7 @@ class CpuHost implements Host {
 
   async kill(): Promise<void> {
     await this.#crew?.stop("the device's threads were killed");
+    await this.#reported;
   }
 
   async close(): Promise<void> {

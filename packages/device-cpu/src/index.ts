@@ -23,6 +23,9 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Greatest size of the device's memory in bytes, up to 4 GiB (the default). */
   readonly memoryLimit?: number;
+  /** How much may be in flight: 32-bit words of messages, and bytes of uploads; powers of two. Defaults 2^16 and 2^24. */
+  readonly ringWords?: number;
+  readonly stagingBytes?: number;
 }
 
 type Made = Required<Omit<CpuOptions, "index">>;
@@ -51,6 +54,9 @@ export function cpu(options: CpuOptions = {}): Device {
   const { threads = Math.min(16, availableParallelism()), memoryLimit = maxBytes } = options;
   assertWhole("threads", threads, 1, maxThreads);
   assertWhole("memoryLimit", memoryLimit, heapStart(threads) + pageBytes, maxBytes);
+  const { ringWords = 2 ** 16, stagingBytes = 2 ** 24 } = options;
+  assertPower("ringWords", ringWords, 2 ** 6, 2 ** 24);
+  assertPower("stagingBytes", stagingBytes, 2 ** 10, 2 ** 30);
   applyFlags();
   const spec: CpuSpec = { memory: createMemory(threads, memoryLimit), threads, memoryLimit, activity, index };
   const made = createDevice({
@@ -60,13 +66,14 @@ export function cpu(options: CpuOptions = {}): Device {
     routines: ["sort", "matmul"],
     hostModule: import.meta.resolve("@troupe/device-cpu/host"),
     hostOptions: spec,
+    limits: { ringWords, stagingBytes },
   });
-  optionsOf.set(made, { threads, memoryLimit });
+  optionsOf.set(made, { threads, memoryLimit, ringWords, stagingBytes });
   return made;
 }
 
 function assertSame(name: string, options: CpuOptions, made: Made | undefined): void {
-  for (const key of ["threads", "memoryLimit"] as const) {
+  for (const key of ["threads", "memoryLimit", "ringWords", "stagingBytes"] as const) {
     if (options[key] === undefined || options[key] === made?.[key]) continue;
     throw new DeviceError(`${name} exists with ${key} ${made?.[key]}, not ${options[key]}`, {
       device: name,
@@ -78,6 +85,12 @@ function assertSame(name: string, options: CpuOptions, made: Made | undefined): 
 function assertWhole(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
   throw new ValueError(`cpu(): ${name} must be a whole number from ${least} to ${most}, got ${value}`, { op: "cpu" });
+}
+
+function assertPower(name: string, value: number, least: number, most: number): void {
+  assertWhole(name, value, least, most);
+  if (Number.isInteger(Math.log2(value))) return;
+  throw new ValueError(`cpu(): ${name} must be a power of two, got ${value}`, { op: "cpu" });
 }
 
 registerDeviceKind({ type: "cpu", create: (index) => cpu({ index }) });

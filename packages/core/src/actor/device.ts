@@ -12,9 +12,10 @@ import { enterDevice, strikeDevice } from "./registry.ts";
 import { defaultLimits, deviceMemory, type DeviceLimits, type DeviceMemory } from "./shared.ts";
 import { bootActor, closeActor, directory, killActor, statisticsOf } from "./supervisor.ts";
 import { TicketBook, type Ticket } from "./tickets.ts";
+import { isGone } from "./waiting.ts";
 
 export type { Ticket } from "./tickets.ts";
-export { defaultDevice, device, openDevices, registerDeviceKind, setDefaultDevice, type DeviceKind } from "./registry.ts";
+export { defaultDevice, device, openDevices as devices, registerDeviceKind, setDefaultDevice, type DeviceKind } from "./registry.ts";
 export { publishAll } from "./coordinator.ts";
 
 export interface DeviceOptions {
@@ -67,6 +68,9 @@ export class Device {
   readonly #tickets: TicketBook;
   readonly #kernels = new Map<Kernel, number>();
   readonly #freeIds: number[] = [];
+  /** Bytes by storage id. */
+  readonly #sizes: number[] = [];
+  #bytesIssued = 0;
   #libraryEnd = 0;
   #nextStorage = 0;
   #nextKernel = 0;
@@ -105,6 +109,11 @@ export class Device {
     return this.#closing !== undefined;
   }
 
+  /** Bytes of the storages minted and not freed, as the coordinator counts them: the actor may be behind. */
+  get bytesIssued(): number {
+    return this.#bytesIssued;
+  }
+
   /** What the device shares with its actor. */
   get memory(): DeviceMemory {
     return this.#memory;
@@ -115,7 +124,7 @@ export class Device {
    * @throws DeviceClosedError, DeviceLostError
    */
   newStorage(bytes: number): number {
-    if (this.#closing !== undefined) this.#checkAlive();
+    this.#checkAlive();
     const id = this.#freeIds.pop() ?? this.#nextStorage++;
     if (id >= maxStorages) {
       this.#nextStorage = maxStorages;
@@ -124,6 +133,8 @@ export class Device {
       });
     }
     this.mailbox.post(Message.allocate, id, bytes, 3);
+    this.#sizes[id] = bytes;
+    this.#bytesIssued += bytes;
     return id;
   }
 
@@ -132,6 +143,7 @@ export class Device {
     if (this.#closing !== undefined || !this.#alive()) return;
     this.mailbox.post(Message.free, id);
     this.#freeIds.push(id);
+    this.#bytesIssued -= this.#sizes[id] ?? 0;
   }
 
   /** The number under which the device knows `kernel` (this very object); registers it the first time. */
@@ -142,6 +154,9 @@ export class Device {
   /** Copies bytes into a storage. They are taken before this returns. */
   upload(storage: number, byteOffset: number, bytes: Uint8Array): void {
     this.#checkAlive();
+    // New contents end old poison; the actor sees that by itself where they come in one piece.
+    const whole = byteOffset === 0 && bytes.length >= (this.#sizes[storage] ?? 0);
+    if (whole && bytes.length > this.mailbox.largestUpload) this.recover(storage);
     this.mailbox.upload(storage, byteOffset, bytes);
   }
 
@@ -284,11 +299,15 @@ export class Device {
   }
 
   #alive(): boolean {
-    const life = Atomics.load(this.#memory.control, Control.life);
-    return life !== Life.dead && life !== Life.closed;
+    return !isGone(this.#memory);
   }
 
   #checkAlive(): void {
+    if (this.#closing !== undefined || (this.#memory.control[Control.life] as number) >= Life.dead) this.#refuse();
+  }
+
+  /** Says why the device does nothing any more, unless it still finishes what was issued before `close()`. */
+  #refuse(): void {
     const { control } = this.#memory;
     const life = Atomics.load(control, Control.life);
     if (life === Life.dead) {

@@ -108,6 +108,8 @@ export class Exchange {
     const shared = this.#arrive(call, own);
     let root = this.#meet(call, Meeting.arrived, Meeting.arrivedRoot);
     if (root === 0 && !isGuard) root = this.#exchange(call);
+    // What a member offered that died meanwhile may have been overwritten while it was read.
+    if (root === 0) root = this.#lostMember(call);
     this.#leave(call, shared);
     return root;
   }
@@ -155,18 +157,32 @@ export class Exchange {
     return shared;
   }
 
-  /** Waits for every member to come to a point. @returns the first poison root by rank, or 0. */
+  /**
+   * Waits for every member to come to a point, or for one to die before it gets there.
+   * @returns the first poison root by rank, or 0.
+   */
   #meet(call: Call, count: number, rootWord: number): number {
     const { groups } = this.#context.company;
     let first = 0;
     for (let rank = 0; rank < call.size; rank++) {
-      const came = rank === call.rank || this.#awaitPeer(call, rank, count, call.number);
-      const root = came
-        ? (groups[meetingRow(call.group, call.number, rank) + rootWord] as number)
-        : this.#peerLost(this.#member(call, rank).name);
-      if (first === 0) first = root;
+      let lost = 0;
+      const died = (): boolean => (lost = this.#lostMember(call)) !== 0;
+      if (rank !== call.rank && !this.#awaitPeer(call, rank, count, call.number, died)) {
+        return lost === 0 ? this.#peerLost(this.#member(call, rank).name) : lost;
+      }
+      if (first === 0) first = groups[meetingRow(call.group, call.number, rank) + rootWord] as number;
     }
     return first;
+  }
+
+  /** The root of a member that died in this collective, or 0: all results are lost then, whoever else is still to come. */
+  #lostMember(call: Call): number {
+    const { groups } = this.#context.company;
+    for (let rank = 0; rank < call.size; rank++) {
+      const row = meetingRow(call.group, call.number, rank);
+      if (Atomics.load(groups, row + Meeting.lost) === call.number) return groups[row + Meeting.lostRoot] as number;
+    }
+    return 0;
   }
 
   #exchange(call: Call): number {
@@ -286,12 +302,12 @@ export class Exchange {
     return directory.device(company.groups[call.group * Group.words + Group.members + rank] as number);
   }
 
-  /** Waits until `rank` has come to collective `number` at the point `count`. @returns false when it never will. */
-  #awaitPeer(call: Call, rank: number, count: number, number: number): boolean {
+  /** Waits until `rank` has come to collective `number` at the point `count`. @returns false when it never will, or `abort()` holds. */
+  #awaitPeer(call: Call, rank: number, count: number, number: number, abort = (): boolean => false): boolean {
     const { groups } = this.#context.company;
     const word = meetingRow(call.group, call.number, rank) + count;
     const peer = this.#member(call, rank);
-    return this.#await(groups, word, () => reached(groups, word, number), () => isGone(peer));
+    return this.#await(groups, word, () => reached(groups, word, number), () => isGone(peer) || abort());
   }
 
   /** Waits until `ready()` holds, which a change of `words[index]` brings about. @returns false when `hopeless()` came first. */

@@ -347,6 +347,7 @@ class Actor {
       this.#storages.awaitPins(storage);
       try {
         this.#backend.write(this.#block(storage), byteOffset, staging.subarray(start, start + bytes));
+        if (bytes >= this.#storages.bytes(storage)) this.#storages.setRoot(storage, 0);
       } catch (error) {
         this.#storages.setRoot(storage, this.#failed(error, -1, 0, bytes));
       }

@@ -50,6 +50,11 @@ export class Mailbox {
     return this.#messages;
   }
 
+  /** Bytes that one upload message carries at most. */
+  get largestUpload(): number {
+    return this.#staging.length / 2;
+  }
+
   /**
    * Begins a launch: reserves its words and writes header, kernel and the current site. May block while too much is in flight.
    * @returns the index in `words` of the first of the `argumentWords` arguments, which the caller writes before `end()`.
@@ -128,9 +133,8 @@ export class Mailbox {
 
   /** Issues uploads of `bytes`, in as many pieces as the staging ring asks for. */
   upload(storage: number, byteOffset: number, bytes: Uint8Array): void {
-    const size = this.#staging.length;
     for (let done = 0; done < bytes.length; ) {
-      const piece = bytes.subarray(done, Math.min(bytes.length, done + size / 2));
+      const piece = bytes.subarray(done, Math.min(bytes.length, done + this.largestUpload));
       const position = this.#stage(piece);
       this.postMany(Message.upload, [storage, byteOffset + done, position, piece.length]);
       done += piece.length;

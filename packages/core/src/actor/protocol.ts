@@ -108,7 +108,8 @@ export const Control = {
   words: 128,
 } as const;
 
-export const Life = { booting: 0, running: 1, dead: 2, restarting: 3, closed: 4 } as const;
+/** From `dead` on a device will never do anything again. */
+export const Life = { booting: 0, running: 1, restarting: 2, dead: 3, closed: 4 } as const;
 export type LifeState = (typeof Life)[keyof typeof Life];
 
 /** Words that all threads of the process share. */
@@ -248,6 +249,9 @@ export const Meeting = {
   reducedAddress: 7,
   /** It needs nothing more of its peers. */
   done: 8,
+  /** It died in the collective: nobody may use what it offered. */
+  lost: 9,
+  lostRoot: 10,
 } as const;
 
 export function meetingRow(group: number, number: number, rank: number): number {

@@ -110,6 +110,8 @@ function leaveCollective(memory: DeviceMemory, company: CompanyMemory, group: nu
   const members = group * Group.words + Group.members;
   const rank = groups.subarray(members, members + Group.maxMembers).indexOf(memory.number);
   const row = meetingRow(group, number, rank);
+  groups[row + Meeting.lostRoot] = root;
+  settle(groups, row + Meeting.lost, number);
   if (groups[row + Meeting.arrived] !== number) groups[row + Meeting.arrivedRoot] = root;
   settle(groups, row + Meeting.arrived, number);
   if (groups[row + Meeting.reduced] !== number) groups[row + Meeting.reducedRoot] = root;

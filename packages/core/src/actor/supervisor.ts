@@ -30,6 +30,7 @@ function start(): Supervisor {
   const data: SupervisorData = { company, control: control.port2, directory: entries.port2 };
   const worker = new Worker(new URL(import.meta.resolve("@troupe/core/supervisor")), {
     name: "troupe supervisor",
+    execArgv: threadArguments(),
     workerData: data,
     transferList: [control.port2, entries.port2],
   });
@@ -49,6 +50,11 @@ function start(): Supervisor {
   const api = wrap<SupervisorApi>(controlEndpoint(control.port1));
   control.port1.unref();
   return { api, directory: new Directory(company, entries.port1, []), gone };
+}
+
+/** Node's own arguments without those that a thread refuses. */
+function threadArguments(): string[] {
+  return process.execArgv.filter((argument) => !argument.startsWith("--input-type"));
 }
 
 function running(): Supervisor {

@@ -59,6 +59,5 @@ export function releaseSpinners(company: CompanyMemory, device: DeviceMemory): v
 
 /** Whether a device will never do anything again. */
 export function isGone(device: DeviceMemory): boolean {
-  const life = Atomics.load(device.control, Control.life);
-  return life === Life.dead || life === Life.closed;
+  return Atomics.load(device.control, Control.life) >= Life.dead;
 }

@@ -3,9 +3,8 @@
  * what arrived at it, and frees what it made and nobody keeps.
  */
 import { AutogradError, ShapeError } from "../errors.ts";
-import { collectStorages, LocalValue, nextBirth } from "../tensor/value.ts";
-import type { Storage } from "../tensor/value.ts";
-import { itemSize } from "../tensor/dtype.ts";
+import { collectStorages, nextBirth } from "../tensor/value.ts";
+import type { Memory } from "../tensor/value.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { AccumulateGrad } from "./accumulate.ts";
@@ -233,18 +232,17 @@ class Pass {
 }
 
 /**
- * Who still needs the memory of gradients in flight. The engine made it and only the engine sees it, so it can count: a storage
- * made during this pass is freed when the last gradient in it was consumed, or handed to a leaf.
+ * Who still needs the memory of gradients in flight. The engine made it and only the engine sees it, so it can count: memory
+ * taken during this pass is freed when the last gradient in it was consumed, or handed to a leaf.
  */
 class GradientMemory {
   readonly #first = nextBirth();
-  /** Storages of this pass: how many gradients in flight lie in them. */
-  readonly #uses = new Map<Storage, number>();
+  /** Memory of this pass: how many gradients in flight lie in it. */
+  readonly #uses = new Map<Memory, number>();
 
-  #own(gradient: Tensor): Storage | undefined {
-    const { value } = gradient;
-    if (!(value instanceof LocalValue)) return undefined;
-    return value.storage.birth >= this.#first ? value.storage : undefined;
+  #own(gradient: Tensor): Memory | undefined {
+    const { identity } = gradient.value;
+    return identity.birth >= this.#first ? identity : undefined;
   }
 
   /** Runs gradient rules; what they made and do not return is freed. */
@@ -252,55 +250,53 @@ class GradientMemory {
     return collectStorages(work, (results, made) => {
       if (made.length > 0) {
         const kept = new Set(results.map((result) => (result === undefined ? undefined : this.#own(result))));
-        for (const storage of made) {
-          if (kept.has(storage)) this.#uses.set(storage, 0);
-          else if (!this.#escaped.has(storage)) storage.dispose();
+        for (const memory of made) {
+          if (kept.has(memory)) this.#uses.set(memory, 0);
+          else if (!this.#escaped.has(memory)) memory.dispose();
         }
       }
       return [];
     });
   }
 
-  readonly #escaped = new Set<Storage>();
+  readonly #escaped = new Set<Memory>();
 
   pending(gradient: Tensor): void {
-    const storage = this.#own(gradient);
-    const uses = storage === undefined ? undefined : this.#uses.get(storage);
-    if (storage !== undefined && uses !== undefined) this.#uses.set(storage, uses + 1);
+    const memory = this.#own(gradient);
+    const uses = memory === undefined ? undefined : this.#uses.get(memory);
+    if (memory !== undefined && uses !== undefined) this.#uses.set(memory, uses + 1);
   }
 
   consumed(gradient: Tensor): void {
-    const storage = this.#own(gradient);
-    const uses = storage === undefined ? undefined : this.#uses.get(storage);
-    if (storage === undefined || uses === undefined) return;
+    const memory = this.#own(gradient);
+    const uses = memory === undefined ? undefined : this.#uses.get(memory);
+    if (memory === undefined || uses === undefined) return;
     if (uses > 1) {
-      this.#uses.set(storage, uses - 1);
+      this.#uses.set(memory, uses - 1);
     } else {
-      this.#uses.delete(storage);
-      storage.dispose();
+      this.#uses.delete(memory);
+      memory.dispose();
     }
   }
 
-  /** Takes the gradient's storage out of the count, when nobody else needs it: the caller may keep it and write to it. */
+  /** Takes the gradient's memory out of the count, when nobody else needs it: the caller may keep it and write to it. */
   claim(gradient: Tensor): boolean {
-    const storage = this.#own(gradient);
-    const { value } = gradient;
-    if (storage === undefined || this.#uses.get(storage) !== 1 || !(value instanceof LocalValue)) return false;
-    if (!value.contiguous || numelOf(value.shape) * itemSize(value.dtype) !== storage.bytes) return false;
-    this.#uses.delete(storage);
+    const memory = this.#own(gradient);
+    if (memory === undefined || this.#uses.get(memory) !== 1 || !gradient.value.isWhole) return false;
+    this.#uses.delete(memory);
     return true;
   }
 
   /** The caller got hold of the gradient: it is freed by its owner, not here. */
   keep(gradient: Tensor): void {
-    const storage = this.#own(gradient);
-    if (storage === undefined) return;
-    this.#uses.delete(storage);
-    this.#escaped.add(storage);
+    const memory = this.#own(gradient);
+    if (memory === undefined) return;
+    this.#uses.delete(memory);
+    this.#escaped.add(memory);
   }
 
   freeAll(): void {
-    for (const storage of this.#uses.keys()) storage.dispose();
+    for (const memory of this.#uses.keys()) memory.dispose();
     this.#uses.clear();
   }
 }

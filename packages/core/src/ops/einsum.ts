@@ -1,5 +1,6 @@
 /** Einstein summation: any contraction of any number of tensors, pair by pair. */
 import { ShapeError, ValueError } from "../errors.ts";
+import { promoteTypes } from "../tensor/dtype.ts";
 import { normalizeDim } from "../tensor/shape.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -33,8 +34,12 @@ export function contractAll(terms: readonly Labelled[], output: readonly string[
     const needed = new Set([...output, ...later.flatMap(({ labels }) => labels)]);
     const x = sumOut(result, (label) => needed.has(label) || next.labels.includes(label));
     const y = sumOut(next, (label) => needed.has(label) || x.labels.includes(label));
+    // Sums of integers are int64; the product is then one of int64.
+    const dtype = promoteTypes(x.tensor.dtype, y.tensor.dtype);
+    const widened = x.tensor.dtype !== result.tensor.dtype || y.tensor.dtype !== next.tensor.dtype;
+    const operands = widened ? [x, y].map((term) => ({ ...term, tensor: term.tensor.to(dtype) })) : [x, y];
     const labels = later.length === 0 ? output : [...new Set([...x.labels, ...y.labels])].filter((label) => needed.has(label));
-    result = { tensor: contractPair(x, y, labels), labels };
+    result = { tensor: contractPair(operands[0], operands[1], labels), labels };
     rest = later;
   }
   const { tensor, labels } = sumOut(result, (label) => output.includes(label));
@@ -58,7 +63,7 @@ function contractPair(x: Labelled, y: Labelled, output: readonly string[]): Tens
 function sumOut({ tensor, labels }: Labelled, isKept: (label: string) => boolean): Labelled {
   const dims = labels.flatMap((label, dim) => (isKept(label) ? [] : [dim]));
   if (dims.length === 0) return { tensor, labels };
-  return { tensor: tensor.sum({ dim: dims, dtype: tensor.dtype }), labels: labels.filter(isKept) };
+  return { tensor: tensor.sum(dims), labels: labels.filter(isKept) };
 }
 
 /** Where a label has size 1 in one tensor and more in another, the first does without it: repeating is multiplying by one number. */

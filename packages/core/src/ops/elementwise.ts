@@ -2,6 +2,7 @@
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Expr } from "../kernel/build.ts";
 import { parameters } from "./arguments.ts";
@@ -12,8 +13,8 @@ import type { ElementwiseEntry, ElementwiseOp } from "./kinds/elementwise.ts";
 import { from, gradientLookup } from "./op.ts";
 import type { InputName, Op, OpFunction, Saved } from "./op.ts";
 
-/** What stands where an operand may: a tensor or a plain number (booleans count as 0 and 1 of dtype bool's kin). */
-export type Operand = Tensor | number;
+/** What stands where an operand may: a tensor, a number or a boolean. */
+export type Operand = Tensor | number | boolean;
 
 type Unary = OpFunction<(x: Tensor) => Tensor, readonly number[]>;
 type Binary = OpFunction<(x: Operand, y: Operand) => Tensor, readonly number[]>;
@@ -23,13 +24,36 @@ const none: readonly number[] = [];
 /** An entry of one operand, as a function. */
 export function unary(name: string, entry: ElementwiseEntry): Unary {
   const op = defineElementwise(name, entry);
-  return Object.assign((x: Tensor) => apply(op, [x], none), { op });
+  return Object.assign((x: Tensor) => apply(op, [tensorOperand(name, x)], none), { op });
 }
 
 /** An entry of two operands, as a function. */
 export function binary(name: string, entry: ElementwiseEntry): Binary {
   const op = defineElementwise(name, entry);
-  return Object.assign((x: Operand, y: Operand) => apply(op, [x, y], none), { op });
+  return Object.assign((x: Operand, y: Operand) => apply(op, operands(name, x, y), none), { op });
+}
+
+function tensorOperand(op: string, x: unknown): Tensor {
+  if (isTensor(x)) return x;
+  throw new DTypeError(`${op}(): argument 'input' must be Tensor, not ${x === null ? "null" : typeof x}`, { op });
+}
+
+/**
+ * Operands as the dispatcher takes them. A boolean is the number 0 or 1, except beside a bool tensor, where the number would
+ * promote: there it becomes a bool tensor too.
+ * @throws DTypeError for anything that is no operand
+ */
+function operands(op: string, ...given: Operand[]): (Tensor | number)[] {
+  const like = given.find((x) => isTensor(x));
+  for (let i = 0; i < given.length; i++) {
+    const x = given[i];
+    if (typeof x === "number" || isTensor(x)) continue;
+    if (typeof x !== "boolean" || like === undefined) {
+      throw new DTypeError(`${op}(): an operand must be Tensor or number, not ${x === null ? "null" : typeof x}`, { op });
+    }
+    given[i] = like.dtype === "bool" ? like.newFull([], x) : Number(x);
+  }
+  return given as (Tensor | number)[];
 }
 
 const LN2 = Math.LN2;
@@ -54,7 +78,7 @@ const addScaledOp = defineElementwise("addScaled", {
 export const add = Object.assign(
   (x: Operand, y: Operand, options: { readonly alpha?: number } = {}): Tensor => {
     const { alpha = 1 } = options;
-    return alpha === 1 ? apply(addOp, [x, y], none) : apply(addScaledOp, [x, y], [alpha]);
+    return alpha === 1 ? apply(addOp, operands("add", x, y), none) : apply(addScaledOp, operands("add", x, y), [Number(alpha)]);
   },
   { op: addOp },
 );
@@ -69,7 +93,7 @@ const subOp = defineElementwise("sub", {
 export const sub = Object.assign(
   (x: Operand, y: Operand, options: { readonly alpha?: number } = {}): Tensor => {
     const { alpha = 1 } = options;
-    return alpha === 1 ? apply(subOp, [x, y], none) : apply(addScaledOp, [x, y], [-alpha]);
+    return alpha === 1 ? apply(subOp, operands("sub", x, y), none) : apply(addScaledOp, operands("sub", x, y), [-alpha]);
   },
   { op: subOp },
 );
@@ -106,6 +130,7 @@ export const floorDivide = binary("floorDivide", {
     return inexact.where(quotient.sub(1), quotient);
   },
   refuses: ["bool"],
+  grad: { a: (g) => g.mul(0), b: (g) => g.mul(0) },
 });
 
 /** Floor of a float quotient that stays exact where a/b rounds up to a whole number (Python's floor division). */
@@ -123,6 +148,7 @@ const truncDivide = binary("truncDivide", {
   gradName: "Div",
   kernel: (a, b) => (isFloat(a.type) ? a.div(b).trunc() : a.div(guardedDivisor(b))),
   refuses: ["bool"],
+  grad: { a: (g) => g.mul(0), b: (g) => g.mul(0) },
 });
 
 /**
@@ -204,7 +230,7 @@ const lerpOp = defineElementwise("lerp", {
 
 /** Linear interpolation `x + weight * (end - x)` (`torch.lerp`). */
 export function lerp(x: Tensor, end: Operand, weight: Operand): Tensor {
-  return apply(lerpOp, [x, end, weight], none);
+  return apply(lerpOp, operands("lerp", x, end, weight), none);
 }
 
 // --- extremes -------------------------------------------------------------------------------------------------------------------
@@ -235,15 +261,13 @@ export const fmin = binary("fmin", {
 });
 
 const clampMinOp = defineElementwise("clampMin", {
-  kernel: (a, low) => a.max(low),
+  kernel: (a, low) => (a.type === "bool" ? a.or(low) : a.max(low)),
   gradName: "ClampMin",
-  refuses: ["bool"],
   grad: { a: from("ab", (g, s) => g.mul(s.a.ge(s.operand("b")).to(g.dtype))), b: from("ab", (g, { a, b }) => g.mul(a.lt(b).to(g.dtype))) },
 });
 const clampMaxOp = defineElementwise("clampMax", {
-  kernel: (a, high) => a.min(high),
+  kernel: (a, high) => (a.type === "bool" ? a.and(high) : a.min(high)),
   gradName: "ClampMax",
-  refuses: ["bool"],
   grad: { a: from("ab", (g, s) => g.mul(s.a.le(s.operand("b")).to(g.dtype))), b: from("ab", (g, { a, b }) => g.mul(a.gt(b).to(g.dtype))) },
 });
 const clampOp = defineElementwise("clamp", {
@@ -261,18 +285,18 @@ export function clamp(x: Tensor, ...args: unknown[]): Tensor {
   const { min, max } = parameters<{ min?: Operand | null; max?: Operand | null }>("clamp", ["min", "max"], args);
   const low = min ?? undefined;
   const high = max ?? undefined;
-  if (low !== undefined && high !== undefined) return apply(clampOp, [x, low, high], none);
-  if (low !== undefined) return apply(clampMinOp, [x, low], none);
-  if (high !== undefined) return apply(clampMaxOp, [x, high], none);
+  if (low !== undefined && high !== undefined) return apply(clampOp, operands("clamp", x, low, high), none);
+  if (low !== undefined) return apply(clampMinOp, operands("clamp", x, low), none);
+  if (high !== undefined) return apply(clampMaxOp, operands("clamp", x, high), none);
   throw new ValueError("clamp: At least one of 'min' or 'max' must not be undefined", { op: "clamp" });
 }
 
 export function clampMin(x: Tensor, min: Operand): Tensor {
-  return apply(clampMinOp, [x, min], none);
+  return apply(clampMinOp, operands("clampMin", x, min), none);
 }
 
 export function clampMax(x: Tensor, max: Operand): Tensor {
-  return apply(clampMaxOp, [x, max], none);
+  return apply(clampMaxOp, operands("clampMax", x, max), none);
 }
 
 // --- powers, exponentials, logarithms -------------------------------------------------------------------------------------------
@@ -318,21 +342,21 @@ const cubeOf = defineElementwise("pow3", { gradName: "Pow", kernel: (a) => a.squ
  */
 export const pow = Object.assign(
   (x: Operand, y: Operand): Tensor => {
-    if (typeof x !== "number" && typeof y === "number") {
+    if (isTensor(x) && typeof y === "number") {
       if (x.dtype !== "bool" && y === 2) return apply(squareOf, [x], none);
       if (x.dtype !== "bool" && y === 3) return apply(cubeOf, [x], none);
       if (!isFloat(x.dtype) && Number.isInteger(y) && y < 0) {
         throw new ValueError("Integers to negative integer powers are not allowed.", { op: "pow" });
       }
     }
-    return apply(powOp, [x, y], none);
+    return apply(powOp, operands("pow", x, y), none);
   },
   { op: powOp },
 );
 
 /** `pow` in float64 (`torch.float_power`). */
 export function floatPower(x: Operand, y: Operand): Tensor {
-  return pow(typeof x === "number" ? x : x.to("float64"), typeof y === "number" ? y : y.to("float64"));
+  return pow(isTensor(x) ? x.to("float64") : x, isTensor(y) ? y.to("float64") : y);
 }
 
 export const sqrt = unary("sqrt", { kernel: (a) => a.sqrt(), type: "float", grad: { a: from("y", (g, { y }) => g.div(y.mul(2))) } });
@@ -404,7 +428,7 @@ export function logit(x: Tensor, ...args: unknown[]): Tensor {
 
 /** x * 2^y (`torch.ldexp`). */
 export function ldexp(x: Tensor, y: Operand): Tensor {
-  return x.mul(pow(2, typeof y === "number" ? y : isFloat(y.dtype) ? y : y.to("float32")));
+  return tensorOperand("ldexp", x).mul(pow(2, isTensor(y) && !isFloat(y.dtype) ? y.to("float32") : y));
 }
 
 // --- trigonometry ---------------------------------------------------------------------------------------------------------------
@@ -434,7 +458,8 @@ export const hypot = binary("hypot", {
     const [x, y] = [a.abs(), b.abs()];
     const [large, small] = [x.max(y), x.min(y)];
     const ratio = small.div(large);
-    return large.eq(0).or(large.eq(Infinity)).where(large, large.mul(ratio.square().add(1).sqrt()));
+    const length = large.eq(0).where(large, large.mul(ratio.square().add(1).sqrt()));
+    return x.eq(Infinity).or(y.eq(Infinity)).where(x.constant(Infinity), length);
   },
   refuses: ["bool", "uint8", "int32", "int64"],
   grad: { a: from("ay", (g, { a, y }) => g.mul(a.div(y))), b: from("by", (g, { b, y }) => g.mul(b.div(y))) },
@@ -453,27 +478,7 @@ export const sinc = unary("sinc", {
 export const deg2rad = unary("deg2rad", { kernel: (a) => a.mul(Math.PI / 180), type: "float", grad: { a: (g) => g.mul(Math.PI / 180) } });
 export const rad2deg = unary("rad2deg", { kernel: (a) => a.mul(180 / Math.PI), type: "float", grad: { a: (g) => g.mul(180 / Math.PI) } });
 
-// --- special functions ----------------------------------------------------------------------------------------------------------
-
-const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 export const sigmoid = unary("sigmoid", { kernel: (a) => a.sigmoid(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.neg().add(1).mul(y))) } });
-export const erf = unary("erf", { kernel: (a) => a.erf(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.square().neg().exp()).mul(TWO_OVER_SQRT_PI)) } });
-export const erfc = unary("erfc", { kernel: (a) => a.erfc(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.square().neg().exp()).mul(-TWO_OVER_SQRT_PI)) } });
-export const erfinv = unary("erfinv", { kernel: (a) => a.erfinv(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.square().exp()).mul(1 / TWO_OVER_SQRT_PI)) } });
-export const lgamma = unary("lgamma", { kernel: (a) => a.lgamma(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.digamma())) } });
-export const digamma = unary("digamma", { kernel: (a) => a.digamma(), type: "float" });
-/** -x log x, 0 at 0, -inf below (`torch.special.entr`). */
-export const entr = unary("entr", {
-  type: "float",
-  kernel: (a) => a.isNaN().where(a, a.gt(0).where(a.neg().mul(a.log()), a.eq(0).where(a.constant(0), a.constant(-Infinity)))),
-  grad: { a: from("a", (g, { a }) => g.mul(a.log().add(1).neg()).maskedFill(a.lt(0), NaN)) },
-});
-/** The standard normal distribution function (`torch.special.ndtr`). */
-export const ndtr = unary("ndtr", {
-  type: "float",
-  kernel: (a) => a.mul(-Math.SQRT1_2).erfc().mul(0.5),
-  grad: { a: from("a", (g, { a }) => g.mul(a.square().mul(-0.5).exp()).mul(1 / Math.sqrt(2 * Math.PI))) },
-});
 
 // --- rounding -------------------------------------------------------------------------------------------------------------------
 
@@ -531,7 +536,9 @@ export const copysign = binary("copysign", {
   },
 });
 /** 0 below zero, 1 above, `values` at zero. */
-export const heaviside = binary("heaviside", { kernel: (a, b) => a.eq(0).where(b, a.lt(0).where(a.constant(0), isFloat(a.type) ? a.isNaN().where(a, a.constant(1)) : a.constant(1))), refuses: ["bool"] });
+export const heaviside = binary("heaviside", {
+  kernel: (a, b) => (a.type === "bool" ? a.or(b) : a.eq(0).where(b, a.gt(0).where(a.constant(1), a.constant(0)))),
+});
 
 const closeOp = defineElementwise("isclose", {
   operands: 2,
@@ -547,7 +554,7 @@ const closeOp = defineElementwise("isclose", {
 /** Whether |x - y| <= atol + rtol * |y|, elementwise (`torch.isclose`). */
 export function isclose(x: Tensor, y: Tensor, ...args: unknown[]): Tensor {
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = parameters<{ rtol?: number; atol?: number; equalNan?: boolean }>("isclose", ["rtol", "atol", "equalNan"], args);
-  if (x.dtype !== y.dtype) throw new DTypeError(`${x.dtype} did not match ${y.dtype}`, { op: "isclose" });
+  if (tensorOperand("isclose", x).dtype !== tensorOperand("isclose", y).dtype) throw new DTypeError(`${x.dtype} did not match ${y.dtype}`, { op: "isclose" });
   if (rtol < 0 || atol < 0) throw new ValueError("rtol and atol must be greater than or equal to zero", { op: "isclose" });
   const [a, b] = isFloat(x.dtype) ? [x, y] : [x.to("float64"), y.to("float64")];
   return apply(closeOp, [a, b], [rtol, atol, equalNan ? 1 : 0]);
@@ -562,7 +569,7 @@ const whereOp = defineElementwise("where", {
 });
 
 function chosen(condition: Tensor, x: Operand, y: Operand): Tensor {
-  return apply(whereOp, [condition, x, y], none);
+  return apply(whereOp, [condition, ...operands("where", x, y)], none);
 }
 
 /**
@@ -593,8 +600,8 @@ const maskedFillInPlaceOp: Op<readonly number[]> = {
 /** The mask must be bool; the value, a number or a 0-dim tensor, must fit the dtype. */
 function assertMask(x: Tensor, mask: Tensor, value: Operand): void {
   if (mask.dtype !== "bool") throw new DTypeError(`maskedFill only supports boolean masks, but got mask with dtype ${mask.dtype}`, { op: "maskedFill" });
-  if (typeof value === "number") {
-    if (!isFloat(x.dtype) && !Number.isInteger(value)) throw new DTypeError(`value cannot be converted to type ${x.dtype} without overflow`, { op: "maskedFill" });
+  if (!isTensor(value)) {
+    if (!isFloat(x.dtype) && !Number.isInteger(Number(value))) throw new DTypeError(`value cannot be converted to type ${x.dtype} without overflow`, { op: "maskedFill" });
   } else if (value.dim() !== 0) {
     throw new ShapeError(`maskedFill only supports a 0-dimensional value tensor, but got tensor with ${value.dim()} dimension(s).`, { op: "maskedFill" });
   }
@@ -603,7 +610,7 @@ function assertMask(x: Tensor, mask: Tensor, value: Operand): void {
 /** `x` with `value` where `mask` holds (`torch.masked_fill`). */
 export function maskedFill(x: Tensor, mask: Tensor, value: Operand): Tensor {
   assertMask(x, mask, value);
-  return apply(maskedFillOp, [mask, x, typeof value === "number" ? value : toDType(value, x.dtype)], none);
+  return apply(maskedFillOp, [mask, x, isTensor(value) ? toDType(value, x.dtype) : Number(value)], none);
 }
 
 const nanToNumOp = defineElementwise("nanToNum", {
@@ -687,19 +694,19 @@ function oneMinus(saved: Saved, letter: InputName): Tensor | number {
   return typeof value === "number" ? 1 - value : value.neg().add(1);
 }
 
-function logOf(x: Operand): Operand {
+function logOf(x: Tensor | number): Tensor | number {
   return typeof x === "number" ? Math.log(x) : x.log();
 }
 
-function notPositive(x: Operand): Operand {
+function notPositive(x: Tensor | number): Tensor | number {
   return typeof x === "number" ? Number(x <= 0) : x.le(0);
 }
 
-function notAboveMinusOne(x: Operand): Operand {
+function notAboveMinusOne(x: Tensor | number): Tensor | number {
   return typeof x === "number" ? Number(x <= -1) : x.le(-1);
 }
 
-function log1pOf(x: Operand): Operand {
+function log1pOf(x: Tensor | number): Tensor | number {
   return typeof x === "number" ? Math.log1p(x) : x.log1p();
 }
 
@@ -714,7 +721,7 @@ function share(a: Tensor, b: Tensor, wins: "gt" | "lt"): Tensor {
 export const unaryTable = {
   neg, abs, sign, reciprocal, square, sqrt, rsqrt, exp, exp2, expm1, log, log2, log10, log1p,
   sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, sinc, deg2rad, rad2deg,
-  sigmoid, erf, erfc, erfinv, lgamma, digamma, floor, ceil, trunc, frac, logicalNot, bitwiseNot,
+  sigmoid, floor, ceil, trunc, frac, logicalNot, bitwiseNot,
 };
 
 /** Entries of two operands; each is a method, and has an in-place form. */
@@ -738,9 +745,10 @@ export const methods = {
 type Tail<F> = F extends (x: never, ...args: infer A) => unknown ? A : never;
 type InPlace<T> = { readonly [K in keyof T & string as `${K}_`]: (x: Tensor, ...args: Tail<T[K]>) => Tensor };
 
-function inPlace<T extends Readonly<Record<string, { readonly op: Op<readonly number[]> }>>>(table: T): InPlace<T> {
+/** The forms of entries that write to their first operand. */
+export function inPlace<T extends Readonly<Record<string, { readonly op: Op<readonly number[]> }>>>(table: T): InPlace<T> {
   const made: Record<string, (x: Tensor, ...args: Operand[]) => Tensor> = {};
-  for (const [name, { op }] of Object.entries(table)) made[`${name}_`] = (x, ...args) => applyTo(op, x, [x, ...args], none);
+  for (const [name, { op }] of Object.entries(table)) made[`${name}_`] = (x, ...args) => applyTo(op, x, operands(name, x, ...args), none);
   return made as unknown as InPlace<T>;
 }
 
@@ -750,23 +758,23 @@ export const inPlaceMethods = {
   ...inPlace(binaryTable),
 
   add_(x: Tensor, y: Operand, { alpha = 1 }: { readonly alpha?: number } = {}): Tensor {
-    return alpha === 1 ? applyTo(addOp, x, [x, y], none) : applyTo(addScaledOp, x, [x, y], [alpha]);
+    return alpha === 1 ? applyTo(addOp, x, operands("add_", x, y), none) : applyTo(addScaledOp, x, operands("add_", x, y), [alpha]);
   },
   sub_(x: Tensor, y: Operand, { alpha = 1 }: { readonly alpha?: number } = {}): Tensor {
-    return alpha === 1 ? applyTo(subOp, x, [x, y], none) : applyTo(addScaledOp, x, [x, y], [-alpha]);
+    return alpha === 1 ? applyTo(subOp, x, operands("sub_", x, y), none) : applyTo(addScaledOp, x, operands("sub_", x, y), [-alpha]);
   },
   div_(x: Tensor, y: Operand, { roundingMode = null }: { readonly roundingMode?: "trunc" | "floor" | null } = {}): Tensor {
     const { op } = roundingMode === null ? trueDiv : roundingMode === "floor" ? floorDivide : truncDivide;
-    return applyTo(op, x, [x, y], none);
+    return applyTo(op, x, operands("div_", x, y), none);
   },
   pow_(x: Tensor, y: Operand): Tensor {
-    return applyTo(powOp, x, [x, y], none);
+    return applyTo(powOp, x, operands("pow_", x, y), none);
   },
   round_(x: Tensor): Tensor {
     return applyTo(roundOp.op, x, [x], none);
   },
   lerp_(x: Tensor, end: Operand, weight: Operand): Tensor {
-    return applyTo(lerpOp, x, [x, end, weight], none);
+    return applyTo(lerpOp, x, operands("lerp_", x, end, weight), none);
   },
   addcmul_(x: Tensor, y: Tensor, z: Tensor, { value = 1 }: { readonly value?: number } = {}): Tensor {
     return applyTo(addcmulOp, x, [x, y, z], [value]);
@@ -776,14 +784,14 @@ export const inPlaceMethods = {
   },
   clamp_(x: Tensor, ...args: unknown[]): Tensor {
     const { min, max } = parameters<{ min?: Operand; max?: Operand }>("clamp_", ["min", "max"], args);
-    if (min !== undefined && max !== undefined) return applyTo(clampOp, x, [x, min, max], none);
-    if (min !== undefined) return applyTo(clampMinOp, x, [x, min], none);
-    if (max !== undefined) return applyTo(clampMaxOp, x, [x, max], none);
+    if (min !== undefined && max !== undefined) return applyTo(clampOp, x, operands("clamp_", x, min, max), none);
+    if (min !== undefined) return applyTo(clampMinOp, x, operands("clamp_", x, min), none);
+    if (max !== undefined) return applyTo(clampMaxOp, x, operands("clamp_", x, max), none);
     throw new ValueError("clamp_: At least one of 'min' or 'max' must not be undefined", { op: "clamp" });
   },
   maskedFill_(x: Tensor, mask: Tensor, value: Operand): Tensor {
     assertMask(x, mask, value);
-    return applyTo(maskedFillInPlaceOp, x, [x, mask, typeof value === "number" ? value : toDType(value, x.dtype)], none);
+    return applyTo(maskedFillInPlaceOp, x, [x, mask, isTensor(value) ? toDType(value, x.dtype) : Number(value)], none);
   },
   /** Overwrites with `source`, broadcast and converted. */
   copy_(x: Tensor, source: Tensor): Tensor {

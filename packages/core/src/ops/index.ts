@@ -55,7 +55,7 @@ export const gatherOp: IndexOp<Along> = defineIndex("gather", {
   startsFrom: "nothing",
   infer: ([a, index], attrs) => {
     const [self, at] = [a as Meta, index as Meta];
-    assertIndexType("gather", at);
+    if (!at.shape.includes(0)) assertIndexType("gather", at);
     const dim = normalizeDim(attrs.dim, self.shape.length, "gather");
     const [own, wanted] = [atLeast1d(self.shape), atLeast1d(at.shape)];
     if (!wanted.includes(0)) {
@@ -100,7 +100,7 @@ function scatterEntry(name: string, combine?: Combine): Omit<IndexEntry<Along>, 
       if (typeof src !== "number" && src.dtype !== self.dtype) {
         throw new DTypeError(`${name}(): Expected self.dtype to be equal to src.dtype`, { op: name });
       }
-      assertIndexType(name, at);
+      if (!at.shape.includes(0)) assertIndexType(name, at);
       assertScatters(name, self, at, src, normalizeDim(dim, self.shape.length, name));
       return self;
     },
@@ -572,7 +572,12 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   return apply(gatherOp, [x, index], { dim });
 }
 
-type ScatterArguments = Optional<[src: Tensor | number, reduce: "add" | "multiply"]>;
+/** Booleans count as 0 and 1. */
+function plain(value: Tensor | number | boolean): Tensor | number {
+  return typeof value === "boolean" ? Number(value) : value;
+}
+
+type ScatterArguments = Optional<[src: Tensor | number | boolean, reduce: "add" | "multiply"]>;
 
 /** A copy of `x` with `src` (a tensor or a number) written where `index` says (`torch.scatter`); `reduce` adds or multiplies instead. */
 export function scatter(x: Tensor, dim: number, index: Tensor, ...args: ScatterArguments): Tensor {
@@ -588,14 +593,14 @@ function scatter_(x: Tensor, dim: number, index: Tensor, ...args: ScatterArgumen
 }
 
 function scatterSource(args: ScatterArguments): { src: Tensor | number; reduce?: "add" | "multiply" } {
-  type Given = { src?: Tensor | number; reduce?: "add" | "multiply"; value?: Tensor | number };
+  type Given = { src?: Tensor | number | boolean; reduce?: "add" | "multiply"; value?: Tensor | number | boolean };
   const { src, value, reduce } = parameters<Given>("scatter", ["src", "reduce", "value"], args);
   const given = src ?? value;
   if (given === undefined) throw new ValueError("scatter() needs a source: a tensor or a number", { op: "scatter" });
   if (reduce !== undefined && reduce !== "add" && reduce !== "multiply") {
     throw new ValueError("reduce argument must be either add or multiply.", { op: "scatter" });
   }
-  return { src: given, reduce };
+  return { src: plain(given), reduce };
 }
 
 /** As `scatter`, adding to what is there (`torch.scatter_add`). */
@@ -647,8 +652,8 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 }
 
 /** `x` with slices of `source` times `alpha` added to the slices that `index` names (`torch.index_add`). */
-export function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor, options: { readonly alpha?: number } = {}): Tensor {
-  return apply(indexAddOp, [x, index, source], { dim, alpha: options.alpha ?? 1 });
+export function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor, options: { readonly alpha?: number | boolean } = {}): Tensor {
+  return apply(indexAddOp, [x, index, source], { dim, alpha: Number(options.alpha ?? 1) });
 }
 
 /** `x` with slices of `source` in place of those that `index` names (`torch.index_copy`). */
@@ -657,8 +662,8 @@ export function indexCopy(x: Tensor, dim: number, index: Tensor, source: Tensor)
 }
 
 /** `x` with one value (a number or a 0-dim tensor) in the slices that `index` names (`torch.index_fill`). */
-export function indexFill(x: Tensor, dim: number, index: Tensor, value: Tensor | number): Tensor {
-  return apply(indexFillOp, [x, index, value], { dim });
+export function indexFill(x: Tensor, dim: number, index: Tensor, value: Tensor | number | boolean): Tensor {
+  return apply(indexFillOp, [x, index, plain(value)], { dim });
 }
 
 /** As `scatterReduce`, by slices (`torch.index_reduce`). */
@@ -755,10 +760,11 @@ export const inPlaceMethods = {
   scatter_,
   scatterAdd_: (x: Tensor, dim: number, index: Tensor, src: Tensor): Tensor => applyTo(scatterAddOp, x, [x, index, src], { dim }),
   scatterReduce_: (x: Tensor, ...args: Rest<typeof scatterReduce>): Tensor => x.copy_(scatterReduce(x, ...args)),
-  indexAdd_: (x: Tensor, dim: number, index: Tensor, source: Tensor, options: { readonly alpha?: number } = {}): Tensor =>
-    applyTo(indexAddOp, x, [x, index, source], { dim, alpha: options.alpha ?? 1 }),
+  indexAdd_: (x: Tensor, dim: number, index: Tensor, source: Tensor, options: { readonly alpha?: number | boolean } = {}): Tensor =>
+    applyTo(indexAddOp, x, [x, index, source], { dim, alpha: Number(options.alpha ?? 1) }),
   indexCopy_: (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => applyTo(indexCopyOp, x, [x, index, source], { dim }),
-  indexFill_: (x: Tensor, dim: number, index: Tensor, value: Tensor | number): Tensor => applyTo(indexFillOp, x, [x, index, value], { dim }),
+  indexFill_: (x: Tensor, dim: number, index: Tensor, value: Tensor | number | boolean): Tensor =>
+    applyTo(indexFillOp, x, [x, index, plain(value)], { dim }),
   indexReduce_: (x: Tensor, ...args: Rest<typeof indexReduce>): Tensor => x.copy_(indexReduce(x, ...args)),
   put_: (x: Tensor, ...args: Rest<typeof put>): Tensor => x.copy_(put(x, ...args)),
 };

@@ -140,17 +140,26 @@ export function stack(tensors: readonly Tensor[], ...args: Optional<[dim: number
   return apply(stackOp, tensors, { dim });
 }
 
+/** Tensors, of rank `rank` at least, for one of the functions below. */
+function stackable(name: string, tensors: readonly Tensor[], rank: 1 | 2 | 3): Tensor[] {
+  if (tensors.length === 0) throw new ValueError(`${name} expects a non-empty TensorList`, { op: name });
+  return tensors.map((x) => atLeast(x, rank));
+}
+
+/** Tensors side by side: along the second dimension, vectors along their only one (`torch.hstack`). */
 export function hstack(tensors: readonly Tensor[]): Tensor {
-  const parts = tensors.map((x) => atLeast(x, 1));
-  return cat(parts, parts.length > 0 && parts[0].dim() === 1 ? 0 : 1);
+  const parts = stackable("hstack", tensors, 1);
+  return cat(parts, parts[0].dim() === 1 ? 0 : 1);
 }
 
+/** Tensors below each other: vectors become rows (`torch.vstack`). */
 export function vstack(tensors: readonly Tensor[]): Tensor {
-  return cat(tensors.map((x) => atLeast(x, 2)), 0);
+  return cat(stackable("vstack", tensors, 2), 0);
 }
 
+/** Tensors one behind the other: along the third dimension (`torch.dstack`). */
 export function dstack(tensors: readonly Tensor[]): Tensor {
-  return cat(tensors.map((x) => atLeast(x, 3)), 2);
+  return cat(stackable("dstack", tensors, 3), 2);
 }
 
 /** Vectors become columns (`torch.column_stack`). */

@@ -81,6 +81,14 @@ export const local: Executor = {
   isDisposed(value: Value): boolean {
     return (value as LocalValue).storage.disposed;
   },
+
+  locals(value: Value): readonly LocalValue[] {
+    return [value as LocalValue];
+  },
+
+  settle(gradients: readonly Value[]): readonly Value[] {
+    return gradients;
+  },
 };
 
 function readable(value: LocalValue): { source: LocalValue; bytes: number } {

@@ -112,6 +112,9 @@ export function pad(x: Tensor, padding: readonly number[], ...args: Optional<[mo
 /** For each place of the padded dimension the place that its element comes from. */
 function paddedIndices(mode: Exclude<PaddingMode, "constant">, shape: readonly number[], dim: number, before: number, after: number): number[] {
   const size = shape[dim];
+  // What negative padding takes away is gone before the rest is continued.
+  const from = Math.max(-before, 0);
+  const length = size - from - Math.max(-after, 0);
   const most = mode === "reflect" ? size - 1 : mode === "circular" ? size : Infinity;
   if (before > most || after > most) {
     throw new ShapeError(
@@ -124,9 +127,9 @@ function paddedIndices(mode: Exclude<PaddingMode, "constant">, shape: readonly n
   const source: Record<typeof mode, (i: number) => number> = {
     reflect: (i) => (i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i),
     replicate: (i) => Math.min(Math.max(i, 0), size - 1),
-    circular: (i) => (i + size) % size,
+    circular: (i) => from + ((i - from + size * length) % length),
   };
-  const from = source[mode];
-  if (from === undefined) throw new ValueError(`Unrecognised padding mode ${String(mode)}`, { op: "pad" });
-  return Array.from({ length: Math.max(size + before + after, 0) }, (_, i) => from(i - before));
+  const of = source[mode];
+  if (of === undefined) throw new ValueError(`Unrecognised padding mode ${String(mode)}`, { op: "pad" });
+  return Array.from({ length: Math.max(size + before + after, 0) }, (_, i) => of(i - before));
 }

@@ -61,9 +61,10 @@ function maxPool(rank: number): MaxPool {
   const op = defineWindowMax(name, `MaxPool${rank}DWithIndices`);
   const names = ["stride", "padding", "dilation", "ceilMode", "returnIndices"] as const;
   const call = (input: Tensor, kernelSize: PerDimension, ...options: unknown[]): Tensor | PooledWithIndices => {
-    const { dilation = 1, returnIndices = false, ...rest } = parameters<MaxPoolOptions & { readonly returnIndices?: boolean }>(name, names, options);
+    const { returnIndices = false, ...given } = parameters<MaxPoolOptions & { readonly returnIndices?: boolean }>(name, names, options);
+    const geometry = windowGeometry(name, rank, kernelSize, given);
     const batched = withBatch(name, rank, input);
-    return pooled(op, input, batched, slidingWindows(name, batched.shape.slice(2), kernelSize, { ...rest, dilation }), returnIndices);
+    return pooled(op, input, batched, slidingWindows(name, batched.shape, geometry), returnIndices);
   };
   return call as MaxPool;
 }
@@ -73,10 +74,11 @@ function avgPool(rank: number): AvgPool {
   const op = defineWindowSum(name, `AvgPool${rank}D`);
   const names = ["stride", "padding", "ceilMode", "countIncludePad", "divisorOverride"] as const;
   return (input, kernelSize, ...options) => {
-    const { countIncludePad = true, divisorOverride, ...rest } = parameters<AvgPoolOptions>(name, names, options);
+    const { countIncludePad = true, divisorOverride, ...given } = parameters<AvgPoolOptions>(name, names, options);
     if (divisorOverride === 0) throw new ValueError("divisor must be not zero", { op: name });
+    const geometry = windowGeometry(name, rank, kernelSize, given);
     const batched = withBatch(name, rank, input);
-    const windows = slidingWindows(name, batched.shape.slice(2), kernelSize, rest);
+    const windows = slidingWindows(name, batched.shape, geometry);
     const result = apply(op, [batched], {
       ...windows,
       ...(divisorOverride == null ? { sampler: countIncludePad ? "windowPadded" : "windowInside" } : { sampler: "window", divisor: divisorOverride }),
@@ -194,19 +196,21 @@ export function localResponseNorm(input: Tensor, size: number, ...options: unkno
 function pooled(op: WindowOp, input: Tensor, batched: Tensor, attrs: WindowAttrs, withIndices: boolean): Tensor | PooledWithIndices {
   const results = applyAll(op, [batched], attrs);
   const [output, indices] = batched === input ? results : results.map((result) => result.squeeze(0));
-  return withIndices ? namedTuple(["output", "indices"], [output, indices]) : output;
+  return withIndices ? namedTuple<"output" | "indices", Tensor>(["output", "indices"], [output, indices]) : output;
 }
 
-/** Inputs without a batch dimension get one. */
-export function withBatch(op: string, rank: number, input: Tensor): Tensor {
+/** Inputs without a batch dimension get one. @throws ShapeError on another rank, or where an image has no elements */
+function withBatch(op: string, rank: number, input: Tensor): Tensor {
   const batched = input.dim() === rank + 1 ? input.unsqueeze(0) : input;
-  if (batched.dim() !== rank + 2 || batched.shape.slice(1).includes(0)) {
-    throw new ShapeError(
-      `${op}(): Expected ${rank + 1}D or ${rank + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: [${input.shape.join(", ")}]`,
-      { op },
-    );
-  }
-  return batched;
+  if (batched.dim() === rank + 2 && !batched.shape.slice(1).includes(0)) return batched;
+  const ranks = `${rank + 1}D or ${rank + 2}D (batch mode) tensor`;
+  const expectation =
+    rank < 3
+      ? `Expected ${ranks} with optional 0 dim batch size for input`
+      : batched.dim() === rank + 2
+        ? "Expected input's non-batch dimensions to have positive length"
+        : `non-empty ${ranks} expected for input`;
+  throw new ShapeError(`${expectation}, but got: [${input.shape.join(", ")}]`, { op });
 }
 
 interface SlidingOptions {
@@ -216,23 +220,35 @@ interface SlidingOptions {
   readonly ceilMode?: boolean;
 }
 
-function slidingWindows(op: string, input: Shape, kernelSize: PerDimension, options: SlidingOptions): WindowAttrs {
-  const rank = input.length;
+interface WindowGeometry {
+  readonly taps: readonly number[];
+  readonly stride: readonly number[];
+  readonly padding: readonly number[];
+  readonly dilation: readonly number[];
+  readonly ceilMode: boolean;
+}
+
+function windowGeometry(op: string, rank: number, kernelSize: PerDimension, options: SlidingOptions): WindowGeometry {
   const taps = perDimension(op, "kernel_size", kernelSize, rank);
-  const { padding: around = 0, dilation: gaps = 1, ceilMode = false } = options;
   const given = options.stride;
   const stride = given === undefined || (typeof given !== "number" && given.length === 0) ? taps : perDimension(op, "stride", given, rank);
-  const padding = perDimension(op, "padding", around, rank);
-  const dilation = perDimension(op, "dilation", gaps, rank);
+  const padding = perDimension(op, "padding", options.padding ?? 0, rank);
+  const dilation = perDimension(op, "dilation", options.dilation ?? 1, rank);
   taps.forEach((size, d) => {
+    if (stride[d] === 0) throw new ValueError("stride should not be zero", { op });
+    if (stride[d] < 0) throw new ValueError(`stride should be greater than zero, but got ${stride[d]}`, { op });
     if (size <= 0) throw new ValueError(`kernel size should be greater than zero, but got ${size}`, { op });
-    if (stride[d] <= 0) throw new ValueError(stride[d] === 0 ? "stride should not be zero" : `stride should be greater than zero, but got ${stride[d]}`, { op });
-    if (dilation[d] <= 0) throw new ValueError(`dilation should be greater than zero, but got ${dilation[d]}`, { op });
+    if (dilation[d] <= 0) throw new ValueError(`dilation should be greater than zero, but got dilation: ${dilation[d]}`, { op });
     if (padding[d] < 0) throw new ValueError(`pad must be non-negative, but got pad: ${padding[d]}`, { op });
     if (padding[d] > size / 2) {
       throw new ValueError(`pad should be at most half of kernel size, but got pad=${padding[d]} and kernel_size=${size}`, { op });
     }
   });
+  return { taps, stride, padding, dilation, ceilMode: options.ceilMode ?? false };
+}
+
+function slidingWindows(op: string, shape: Shape, { taps, stride, padding, dilation, ceilMode }: WindowGeometry): WindowAttrs {
+  const input = shape.slice(2);
   const output = input.map((size, d) => {
     const slack = size + 2 * padding[d] - dilation[d] * (taps[d] - 1) - 1 + (ceilMode ? stride[d] - 1 : 0);
     const count = Math.floor(slack / stride[d]) + 1;
@@ -240,7 +256,9 @@ function slidingWindows(op: string, input: Shape, kernelSize: PerDimension, opti
     return ceilMode && (count - 1) * stride[d] >= size + padding[d] ? count - 1 : count;
   });
   if (output.some((count) => count < 1)) {
-    throw new ShapeError(`Given input size: (${input.join("x")}). Calculated output size: (${output.join("x")}). Output size is too small`, { op });
+    // As PyTorch says it: without the batch, and a signal is an image of height 1.
+    const sizes = (spatial: Shape): string => [shape[1], ...(input.length === 1 ? [1] : []), ...spatial].join("x");
+    throw new ShapeError(`Given input size: (${sizes(input)}). Calculated output size: (${sizes(output)}). Output size is too small`, { op });
   }
   return { sampler: "window", input, output, taps, params: input.map((size, d) => [size, stride[d], dilation[d], padding[d]]) };
 }

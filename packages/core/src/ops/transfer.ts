@@ -1,5 +1,5 @@
 /** Moving a tensor to another device: bytes go from actor to actor, the gradient comes back. */
-import { device as deviceOf } from "../actor/device.ts";
+import { device as deviceOf } from "../actor/registry.ts";
 import { numelOf } from "../tensor/shape.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue } from "../tensor/value.ts";

@@ -318,19 +318,20 @@ export function t(x: Tensor): Tensor {
 
 /** Dimensions `source` moved to the places `destination`; the others keep their order (`torch.movedim`). */
 export function movedim(x: Tensor, source: number | readonly number[], destination: number | readonly number[]): Tensor {
-  const places = (dims: number | readonly number[], name: string): number[] => {
-    const list = (typeof dims === "number" ? [dims] : dims).map((dim) => normalizeDim(dim, x.dim(), "movedim"));
-    if (new Set(list).size !== list.length) throw new ShapeError(`movedim: repeated dim in \`${name}\` (${listed(list)})`, { op: "movedim" });
-    return list;
-  };
-  const from = places(source, "source");
-  const to = places(destination, "destination");
-  if (from.length !== to.length) {
+  const [sources, destinations] = [source, destination].map((dims) => (typeof dims === "number" ? [dims] : dims));
+  if (sources.length !== destinations.length) {
     throw new ShapeError(
-      `movedim: Invalid source or destination dims: source (${listed(from)} dims) should contain the same number of dims as destination (${listed(to)} dims)`,
+      `movedim: Invalid source or destination dims: source (${listed(sources)} dims) should contain the same number of dims as destination (${listed(destinations)} dims)`,
       { op: "movedim" },
     );
   }
+  const places = (dims: readonly number[], name: string): number[] => {
+    const list = dims.map((dim) => normalizeDim(dim, x.dim(), "movedim"));
+    if (new Set(list).size !== list.length) throw new ShapeError(`movedim: repeated dim in \`${name}\` (${listed(dims)})`, { op: "movedim" });
+    return list;
+  };
+  const from = places(sources, "source");
+  const to = places(destinations, "destination");
   if (x.dim() === 0) return x;
   const rest = x.shape.map((_, dim) => dim).filter((dim) => !from.includes(dim));
   const order = x.shape.map((_, place) => (to.includes(place) ? from[to.indexOf(place)] : (rest.shift() ?? 0)));
@@ -474,8 +475,11 @@ function numbersOf(indices: Tensor): number | number[] {
 function splitter(name: string, least: number, dimOfRank: (rank: number) => number) {
   return (x: Tensor, indicesOrSections: number | readonly number[]): Tensor[] => {
     const op = `torch.${name}`;
+    if (typeof indicesOrSections !== "number" && !Array.isArray(indicesOrSections)) {
+      throw new ValueError(`${name}() received an invalid combination of arguments.`, { op: name, remedy: "Give a number of parts or a list of indices." });
+    }
     if (x.dim() < least) {
-      throw new ShapeError(`${op} requires a tensor with at least ${least} dimension${least > 1 ? "s" : ""}, but got a tensor with ${x.dim()} dimensions!`, {
+      throw new ShapeError(`${op} requires a tensor with at least ${least} dimension, but got a tensor with ${x.dim()} dimensions!`, {
         op: name,
       });
     }
@@ -558,6 +562,7 @@ export const getters = {
   T: (x: Tensor): Tensor => permute(x, x.shape.map((_, dim) => x.dim() - 1 - dim)),
   /** The last two dimensions exchanged. */
   mT: (x: Tensor): Tensor => {
+    if (x.dim() === 0) return x;
     if (x.dim() < 2) {
       throw new ShapeError(`tensor.mT is only supported on matrices or batches of matrices. Got ${x.dim()}-D tensor.`, { op: "mT" });
     }

@@ -1,5 +1,5 @@
 /** Making tensors, with PyTorch's constructors and defaults. */
-import { defaultDevice, device as deviceOf } from "../actor/device.ts";
+import { defaultDevice, device as deviceOf } from "../actor/registry.ts";
 import type { Device } from "../actor/device.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isOptions, parameters } from "../ops/arguments.ts";
@@ -133,7 +133,8 @@ export function arange(...args: readonly (number | TensorOptions)[]): Tensor {
   const options: TensorOptions = isOptions(last) ? last : {};
   const numbers = args.filter((arg) => typeof arg === "number");
   checkOptions("arange", options);
-  const [start, end, step = 1] = numbers.length === 1 ? [0, numbers[0]] : numbers;
+  const exact = options.dtype === "int64" ? numbers.map(Math.trunc) : numbers;
+  const [start, end, step = 1] = exact.length === 1 ? [0, exact[0]] : exact;
   if (step === 0) throw new ValueError("step must be nonzero", { op: "arange" });
   if (!Number.isFinite(start) || !Number.isFinite(end)) throw new ValueError(`unsupported range: ${start} -> ${end}`, { op: "arange" });
   if ((end - start) * step < 0) throw new ValueError("upper bound and larger bound inconsistent with step sign", { op: "arange" });

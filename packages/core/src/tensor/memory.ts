@@ -5,8 +5,8 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { collectStorages, heldBytes, LocalValue } from "./value.ts";
-import type { Storage } from "./value.ts";
+import { collectStorages, heldBytes } from "./value.ts";
+import type { Memory } from "./value.ts";
 import { Tensor } from "./tensor.ts";
 
 /**
@@ -16,34 +16,34 @@ import { Tensor } from "./tensor.ts";
 export function tidy<R>(body: () => R): R {
   return collectStorages(body, (result, made) => {
     if (result instanceof Promise) throw new TypeError("tidy(): the body must be synchronous; use dispose() after awaits");
-    const kept = new Set<Storage>();
-    keepStorages(result, kept);
-    const survivors: Storage[] = [];
-    for (const storage of made) {
-      if (kept.has(storage) || longLived.has(storage)) survivors.push(storage);
-      else storage.dispose();
+    const kept = new Set<Memory>();
+    keepMemory(result, kept);
+    const survivors: Memory[] = [];
+    for (const memory of made) {
+      if (kept.has(memory) || longLived.has(memory)) survivors.push(memory);
+      else memory.dispose();
     }
     return survivors;
   });
 }
 
-/** Storages that something long-lived owns (a `.grad`, an optimizer's state): scopes leave them alone. */
-const longLived = new WeakSet<Storage>();
+/** Memory that something long-lived owns (a `.grad`, an optimizer's state): scopes leave them alone. */
+const longLived = new WeakSet<Memory>();
 
 /** Takes a tensor out of every open scope's care. */
 export function hold<T extends Tensor>(x: T): T {
-  if (x.value instanceof LocalValue) longLived.add(x.value.storage);
+  longLived.add(x.value.identity);
   return x;
 }
 
-function keepStorages(result: unknown, kept: Set<Storage>): void {
+function keepMemory(result: unknown, kept: Set<Memory>): void {
   if (result instanceof Tensor) {
-    if (result.value instanceof LocalValue) kept.add(result.value.storage);
-    if (result.grad !== undefined) keepStorages(result.grad, kept);
+    kept.add(result.value.identity);
+    if (result.grad !== undefined) keepMemory(result.grad, kept);
   } else if (Array.isArray(result)) {
-    for (const item of result) keepStorages(item, kept);
+    for (const item of result) keepMemory(item, kept);
   } else if (typeof result === "object" && result !== null && Object.getPrototypeOf(result) === Object.prototype) {
-    for (const item of Object.values(result)) keepStorages(item, kept);
+    for (const item of Object.values(result)) keepMemory(item, kept);
   }
 }
 

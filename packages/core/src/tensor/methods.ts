@@ -12,7 +12,9 @@ import * as contract from "../ops/contract.ts";
 import * as elementwise from "../ops/elementwise.ts";
 import * as reduce from "../ops/reduce.ts";
 import * as scan from "../ops/scan.ts";
+import * as special from "../ops/special.ts";
 import * as strided from "../ops/strided.ts";
+import * as truth from "../ops/truth.ts";
 import * as view from "../ops/view.ts";
 import { toDevice } from "../ops/transfer.ts";
 import { setSnapshot } from "../ops/local.ts";
@@ -134,7 +136,9 @@ const tables = [
   reduce.methods,
   scan.methods,
   view.methods, view.inPlaceMethods,
+  special.methods, special.inPlaceMethods,
   strided.methods,
+  truth.methods,
   contract.methods, contract.inPlaceMethods,
 ] as const;
 
@@ -149,7 +153,9 @@ declare module "./tensor.ts" {
       Methods<typeof reduce.methods>,
       Methods<typeof scan.methods>,
       Methods<typeof view.methods>, Methods<typeof view.inPlaceMethods>,
+      Methods<typeof special.methods>, Methods<typeof special.inPlaceMethods>,
       Methods<typeof strided.methods>,
+      Methods<typeof truth.methods>,
       Methods<typeof contract.methods>, Methods<typeof contract.inPlaceMethods> {}
 }
 

@@ -16,6 +16,14 @@ export interface Meta {
   readonly dtype: DType;
 }
 
+/** Memory that values lie in: a device's storage, or whatever another executor's values share. */
+export interface Memory {
+  /** Memory made later has a greater number. */
+  readonly birth: number;
+  /** Frees the memory now. Harmless when repeated. */
+  dispose(): void;
+}
+
 export interface Value extends Meta {
   readonly executor: Executor;
   /** What PyTorch would call the device; for a sharded value the first of its mesh. */
@@ -23,7 +31,9 @@ export interface Value extends Meta {
   /** Counts in-place writes to the memory behind the value (all views of a storage share it). */
   version: number;
   /** Which memory this is: equal for views of one another. */
-  readonly identity: object;
+  readonly identity: Memory;
+  /** Whether the value is all of its memory, in row-major order: its only holder may keep it and write to it. */
+  readonly isWhole: boolean;
 }
 
 /** Runs table entries on its kind of values. */
@@ -39,6 +49,13 @@ export interface Executor {
   /** Gives the memory back now; later use of any view throws. */
   dispose(value: Value): void;
   isDisposed(value: Value): boolean;
+  /** The value's part on each of its devices. */
+  locals(value: Value): readonly LocalValue[];
+  /**
+   * Gradients as their parameters lie, for launches over both (an optimizer's step): sums over devices that are still pending are
+   * finished, many in one message. Local values are as they should be.
+   */
+  settle(gradients: readonly Value[], parameters: readonly Value[]): readonly Value[];
 }
 
 let births = 0;
@@ -49,7 +66,7 @@ export function nextBirth(): number {
 }
 
 /** One piece of a device's memory, as the coordinator knows it. */
-export class Storage {
+export class Storage implements Memory {
   readonly device: Device;
   readonly id: number;
   readonly bytes: number;
@@ -119,14 +136,14 @@ function keeper(device: Device): StorageKeeper {
   return (keepers[device.number] ??= new StorageKeeper(device));
 }
 
-let openScope: Storage[] | undefined;
+let openScope: Memory[] | undefined;
 
-/** Collects the storages that `body` makes, and says what it collected. Scopes nest: an outer one also owns what an inner one kept. */
-export function collectStorages<R>(body: () => R, after: (result: R, made: readonly Storage[]) => readonly Storage[]): R {
+/** Collects the memory that `body` takes, and says what it collected. Scopes nest: an outer one also owns what an inner one kept. */
+export function collectStorages<R>(body: () => R, after: (result: R, made: readonly Memory[]) => readonly Memory[]): R {
   const outer = openScope;
-  const made: Storage[] = [];
+  const made: Memory[] = [];
   openScope = made;
-  let kept: readonly Storage[] = made;
+  let kept: readonly Memory[] = made;
   try {
     const result = body();
     kept = after(result, made);
@@ -171,8 +188,12 @@ export class LocalValue implements Value {
     this.storage.version = version;
   }
 
-  get identity(): object {
+  get identity(): Storage {
     return this.storage;
+  }
+
+  get isWhole(): boolean {
+    return this.contiguous && numelOf(this.shape) * itemSize(this.dtype) === this.storage.bytes;
   }
 
   /** @throws DisposedError */

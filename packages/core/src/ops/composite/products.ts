@@ -138,7 +138,7 @@ export function matrixPower(x: Tensor, n: number): Tensor {
   if (!Number.isInteger(n) || n < 0) {
     throw new ValueError(`matrixPower() takes whole powers from 0, got ${n}`, { op: "matrixPower", remedy: "There is no matrix inverse." });
   }
-  if (n === 0) return eye(x.size(-1), { dtype: x.dtype, device: x.device }).expand(x.shape).clone();
+  if (n === 0) return x.clone().copy_(eye(x.size(-1), { dtype: x.dtype, device: x.device }));
   let result: Tensor | undefined;
   let square = x;
   for (let rest = n; ; ) {

@@ -225,16 +225,17 @@ function assertExpands(op: string, shape: Shape, target: Shape): void {
   });
 }
 
-const titles: Readonly<Record<DType, string>> = {
+/** PyTorch's names of dtypes in messages. */
+export const dtypeTitles: Readonly<Record<DType, string>> = {
   float32: "Float", float64: "Double", int32: "Int", int64: "Long", uint8: "Byte", bool: "Bool",
 };
 
 /** Products do not promote: all operands are of one dtype, as in PyTorch. @throws DTypeError */
-export function commonDType(op: string, [first, ...others]: readonly (Meta | undefined)[]): DType {
+function commonDType(op: string, [first, ...others]: readonly (Meta | undefined)[]): DType {
   const dtype = first?.dtype ?? "float32";
   for (const other of others) {
     if (other === undefined || other.dtype === dtype) continue;
-    throw new DTypeError(`expected scalar type ${titles[dtype]} but found ${titles[other.dtype]}`, {
+    throw new DTypeError(`expected scalar type ${dtypeTitles[dtype]} but found ${dtypeTitles[other.dtype]}`, {
       op,
       remedy: "Operands of a product must have one dtype: convert with .to(dtype).",
     });

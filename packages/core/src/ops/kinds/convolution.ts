@@ -3,12 +3,13 @@
  * from the two others, so their gradients are one another: any order of derivative stays within the three.
  */
 import { DTypeError, InternalError } from "../../errors.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { allocate, LocalValue } from "../../tensor/value.ts";
 import type { Meta } from "../../tensor/value.ts";
 import { convolve } from "../convolution.ts";
 import type { Convolution, Place } from "../convolution.ts";
 import { apply } from "../dispatch.ts";
-import { commonDType } from "./contract.ts";
+import { dtypeTitles } from "./contract.ts";
 import { assertNoOverlap, defineElementwise } from "./elementwise.ts";
 import { from, gradientLookup } from "../op.ts";
 import type { GradientTable, Op } from "../op.ts";
@@ -46,9 +47,10 @@ function defineConvolution(name: string, { index, target, operands, shape, grad 
 
     infer([first, second, bias], attrs): Meta[] {
       const [a, b] = [tensorMeta(first, name), tensorMeta(second, name)];
-      const dtype = commonDType(name, bias === undefined ? [a, b] : [a, b, tensorMeta(bias, name)]);
-      if (dtype === "bool" || dtype === "uint8") throw new DTypeError(`"${name}" not implemented for ${dtype}`, { op: name });
-      return [{ shape: shape(a, b, attrs), dtype }];
+      assertSameDType(name, a.dtype, b.dtype, "weight");
+      if (bias !== undefined) assertSameDType(name, a.dtype, tensorMeta(bias, name).dtype, "bias");
+      if (a.dtype === "bool") throw new DTypeError(`"${name}" not implemented for 'Bool'`, { op: name, remedy: "Convert with .to(dtype) first." });
+      return [{ shape: shape(a, b, attrs), dtype: a.dtype }];
     },
 
     run(inputs, attrs, [meta], destination): LocalValue[] {
@@ -70,6 +72,14 @@ function overChannels({ storage, dtype, shape, strides, offset }: LocalValue, ou
 
 function biasGradient(g: Tensor): Tensor {
   return g.sum(g.shape.flatMap((_, dim) => (dim === 1 ? [] : [dim])));
+}
+
+function assertSameDType(op: string, input: DType, other: DType, what: string): void {
+  if (input === other) return;
+  throw new DTypeError(`Input type (${dtypeTitles[input]}) and ${what} type (${dtypeTitles[other]}) should be the same`, {
+    op,
+    remedy: "Convert one of them with .to(dtype).",
+  });
 }
 
 function tensorMeta(input: Meta | number, op: string): Meta {

@@ -2,7 +2,7 @@
  * The generate kind: tensors made from nothing but an element's index and a few numbers (fill, arange, eye, random numbers). The
  * index is that of the whole tensor, also where a device makes only its shard of it.
  */
-import { device as deviceByName } from "../../actor/device.ts";
+import { device as deviceByName } from "../../actor/registry.ts";
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
 import type { Kernel } from "../../kernel/ir.ts";

@@ -141,7 +141,8 @@ function build(name: string, movement: Movement, operands: readonly Operand[], a
   });
 
   const moved = number ?? body.load(lookups.length, inputs[lookups.length].dtype, side === "source" ? { indirect: places, guard } : {});
-  const value = factor === undefined ? moved.cast(result.dtype) : moved.cast(result.dtype).mul(factor);
+  const converted = moved.cast(result.dtype);
+  const value = factor === undefined ? converted : result.dtype === "bool" ? converted.and(factor) : converted.mul(factor);
   const written = side === "target" ? { indirect: places.map((place) => ({ value: place.value.id, stride: place.stride })), guard: guard?.id } : {};
   const combine = movement.combine === undefined ? {} : { combine: combineOf(movement.combine, result.dtype) };
   return {

@@ -73,7 +73,12 @@ const exceptions: Readonly<Record<string, Adapter>> = {
   __rmul__: commuted("mul"),
   __rmatmul__: reflected("matmul"),
   __rmod__: reflected("remainder"),
-  __rpow__: reflected("pow"),
+  // PyTorch makes the reflected power of a new tensor of the base, without its history.
+  __rpow__: {
+    needs: ["pow", "Tensor.detach"],
+    call: (library, [self, other]) =>
+      find(library, "pow")(fieldOf(other, "detach") === undefined ? other : method(other, "detach")(), self),
+  },
   __rsub__: commuted("rsub"),
   __rdiv__: {
     needs: ["mul", "reciprocal"],

@@ -1,0 +1,29 @@
+/**
+ * What a package that brings its own kind of value needs of core: values and memory, the op table as data, and what actors do
+ * together. `@troupe/parallel` is built on it.
+ */
+export { DeviceError, InternalError, ShapeError, TroupeError, ValueError } from "./errors.ts";
+export { dtypeOfNumber, isFloat, itemSize, typedArray, type DType } from "./tensor/dtype.ts";
+export { contiguousStrides, inferSize, numelOf, sameShape, viewStrides, type Shape } from "./tensor/shape.ts";
+export { allocate, collectStorages, LocalValue, nextBirth, Storage, type Executor, type Memory, type Meta, type Value } from "./tensor/value.ts";
+export { device, type Device } from "./actor/device.ts";
+export { Group, group, type CollectiveOperand } from "./actor/groups.ts";
+export { partOf, type ReductionName } from "./actor/protocol.ts";
+export { Graph, type Expr } from "./kernel/build.ts";
+export type { Node as KernelNode } from "./kernel/ir.ts";
+export { Node, type Edge, type Gradients } from "./autograd/node.ts";
+export { isGradEnabled, noGrad } from "./autograd/mode.ts";
+export type { Op, OpKind } from "./ops/op.ts";
+export { local } from "./ops/local.ts";
+export { contiguousValue, copyInto, fillWith } from "./ops/moves.ts";
+export { cloneOp, mul } from "./ops/elementwise.ts";
+export { sum } from "./ops/reduce.ts";
+export type { ElementwiseOp } from "./ops/kinds/elementwise.ts";
+export type { GenerateAttrs } from "./ops/kinds/generate.ts";
+export type { ReduceAttrs, ReduceOp } from "./ops/kinds/reduce.ts";
+export type { Place, Reduction } from "./ops/kinds/reduction.ts";
+export type { ContractOp } from "./ops/kinds/contract.ts";
+export type { ConvolutionOp } from "./ops/kinds/convolution.ts";
+export { viewOf, type AdjointAttrs, type ViewMap, type ViewOp } from "./ops/kinds/view.ts";
+export type { NllAttrs } from "./ops/nll.ts";
+export { diagonalOp, selectOp, sliceOp, unfoldOp } from "./ops/view.ts";

@@ -1,0 +1,24 @@
+/** `nn.functional`: the functions behind the layers, with PyTorch's signatures. */
+export {
+  celu, elu, gelu, glu, hardshrink, hardsigmoid, hardswish, hardtanh, leakyRelu, logsigmoid, mish, prelu, relu, relu6, selu, silu,
+  softplus, softshrink, softsign, tanhshrink, threshold,
+} from "../ops/activations.ts";
+export { sigmoid, tanh } from "../ops/elementwise.ts";
+export { logSoftmax, softmax, softmin } from "../ops/softmax.ts";
+export {
+  binaryCrossEntropy, binaryCrossEntropyWithLogits, cosineEmbeddingLoss, crossEntropy, gaussianNllLoss, hingeEmbeddingLoss, huberLoss,
+  klDiv, l1Loss, marginRankingLoss, mseLoss, multiMarginLoss, multilabelSoftMarginLoss, nllLoss, poissonNllLoss, smoothL1Loss,
+  softMarginLoss, tripletMarginLoss, tripletMarginWithDistanceLoss, type Reduction,
+} from "../ops/composite/losses.ts";
+export { batchNorm, cosineSimilarity, groupNorm, instanceNorm, layerNorm, normalize, pairwiseDistance } from "../ops/composite/normalization.ts";
+export { dropout, featureDropout } from "../ops/composite/dropout.ts";
+export { scaledDotProductAttention } from "../ops/composite/attention.ts";
+export { linear } from "../ops/contract.ts";
+export { bilinear } from "../ops/composite/products.ts";
+export { embedding } from "../ops/index.ts";
+export { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d } from "../ops/conv.ts";
+export {
+  adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d, adaptiveMaxPool1d, adaptiveMaxPool2d, adaptiveMaxPool3d, avgPool1d, avgPool2d,
+  avgPool3d, localResponseNorm, maxPool1d, maxPool2d, maxPool3d,
+} from "../ops/pool.ts";
+export { fold, interpolate, pixelShuffle, pixelUnshuffle, unfold, upsample, upsampleBilinear, upsampleNearest } from "../ops/resize.ts";
