@@ -29,8 +29,9 @@ function numbers(shape: readonly number[], seed = 0): Tensor {
   return tensor(Float32Array.from({ length: count }, (_, i) => ((i * 7 + seed * 13) % 11) - 5)).reshape(shape);
 }
 
+/** The elements; a product alone may be -0 where a sum is 0. */
 function values(x: Tensor): number[] {
-  return [...(x.dataSync() as Float32Array)];
+  return [...(x.dataSync() as Float32Array)].map((own) => own + 0);
 }
 
 /** Sums of products by definition: all letters run through all sizes. */
@@ -159,7 +160,7 @@ describe("sums with a third tensor", () => {
     const [c, x, y] = [numbers([2, 3, 2], 1), numbers([2, 3, 4], 2), numbers([2, 4, 2], 3)].map((own) => own.requiresGrad_());
     const gradients = grad(baddbmm(c, x, y, { beta: 3, alpha: -2 }), [c, x, y], { gradOutputs: [ones([2, 3, 2])] });
     expect(values(gradients[0])).toEqual(new Array(12).fill(3));
-    expect(values(gradients[1])).toEqual(definition("bmn,bkn->bmk", ones([2, 3, 2]), y).map((own) => -2 * own));
+    expect(values(gradients[1])).toEqual(definition("bmn,bkn->bmk", ones([2, 3, 2]), y).map((own) => -2 * own + 0));
   });
 
   test("a linear layer folds leading dimensions and adds its bias once", () => {

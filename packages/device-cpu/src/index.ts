@@ -7,7 +7,7 @@ import {
   createDevice, type Device, device, DeviceError, dtypes, hasDevice, registerDeviceKind, ValueError,
 } from "@troupe/core/device";
 import { createActivity } from "./activity.ts";
-import { applyFlags } from "./flags.ts";
+import { setCompilerFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
 import type { CpuSpec } from "./tasks.ts";
 import { maxThreads } from "./team.ts";
@@ -57,7 +57,7 @@ export function cpu(options: CpuOptions = {}): Device {
   const { ringWords = 2 ** 16, stagingBytes = 2 ** 24 } = options;
   assertPower("ringWords", ringWords, 2 ** 6, 2 ** 24);
   assertPower("stagingBytes", stagingBytes, 2 ** 10, 2 ** 30);
-  applyFlags();
+  setCompilerFlags();
   const spec: CpuSpec = { memory: createMemory(threads, memoryLimit), threads, memoryLimit, activity, index };
   const made = createDevice({
     type: "cpu",

@@ -3,7 +3,7 @@ export {
   celu, elu, gelu, glu, hardshrink, hardsigmoid, hardswish, hardtanh, leakyRelu, logsigmoid, mish, prelu, relu, relu6, selu, silu,
   softplus, softshrink, softsign, tanhshrink, threshold,
 } from "../ops/activations.ts";
-export { sigmoid, tanh } from "../ops/elementwise.ts";
+export { sigmoid, tanh } from "../ops/transcendental.ts";
 export { logSoftmax, softmax, softmin } from "../ops/softmax.ts";
 export {
   binaryCrossEntropy, binaryCrossEntropyWithLogits, cosineEmbeddingLoss, crossEntropy, gaussianNllLoss, hingeEmbeddingLoss, huberLoss,

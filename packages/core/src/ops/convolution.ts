@@ -37,20 +37,28 @@ const columnElements = 1 << 20;
 /** Products of fewer channels of a group than this are left to the loop over windows. */
 const smallestGroup = 16;
 
-const kernelNames: Readonly<Record<Place, string>> = { y: "", x: "Input", w: "Weight" };
-
 /** Computes `target` from the two other tensors, overwriting it. */
 export function convolve(places: Places, target: Place, attrs: Convolution): void {
   const { x, w, y } = places;
   if (numelOf(places[target].shape) === 0) return;
-  const rank = attrs.kernel.length;
-  const name = `conv${rank}d${kernelNames[target]}`;
   const perGroup = w.shape[1] * (w.shape[0] / attrs.groups);
   const work = numelOf(y.shape) * w.shape[1] * numelOf(attrs.kernel);
-  if (work === 0 || work < worthUnfolding || (attrs.groups > 1 && perGroup < smallestGroup) || x.device.routines.has(name)) {
-    launchDirect(name, places, target, attrs);
-    return;
+  if (work < worthUnfolding || (attrs.groups > 1 && perGroup < smallestGroup) || x.device.routines.has(kernelName(target, attrs))) {
+    convolveByLoop(places, target, attrs);
+  } else {
+    convolveByProduct(places, target, attrs);
   }
+}
+
+/** What devices know the loop by: `conv2d`, `conv2dInput`, `conv2dWeight`. */
+function kernelName(target: Place, { kernel }: Convolution): string {
+  return `conv${kernel.length}d${target === "y" ? "" : target === "x" ? "Input" : "Weight"}`;
+}
+
+// --- through the matrix product -------------------------------------------------------------------------------------------------
+
+/** `convolve` by copying windows apart and multiplying matrices. There must be something to multiply. */
+export function convolveByProduct(places: Places, target: Place, attrs: Convolution): void {
   for (let group = 0; group < attrs.groups; group++) {
     const part = attrs.groups === 1 ? places : groupOf(places, group, attrs.groups);
     if (target === "y") unfoldedOutput(part, attrs);
@@ -67,8 +75,6 @@ function groupOf({ x, w, y }: Places, group: number, groups: number): Places {
     y: narrowed(y, 1, group * features, features),
   };
 }
-
-// --- through the matrix product -------------------------------------------------------------------------------------------------
 
 const spatialLetters = ["p", "q", "r"];
 const kernelLetters = ["i", "j", "l"];
@@ -171,12 +177,13 @@ interface Walk {
 }
 
 /**
- * Axes of the loops: the group comes before what it divides, the summed axes come last.
+ * `convolve` in one launch. Axes of the loops: the group comes before what it divides, the summed axes come last.
  *   y: n, g, o, ...output | c, ...kernel
  *   x: n, g, c, ...input | o, ...kernel
  *   w: g, o, c, ...kernel | n, ...output
  */
-function launchDirect(name: string, { x, w, y }: Places, target: Place, attrs: Convolution): void {
+export function convolveByLoop({ x, w, y }: Places, target: Place, attrs: Convolution): void {
+  const name = kernelName(target, attrs);
   const { input, kernel, output, stride, dilation, padding, groups } = attrs;
   const rank = kernel.length;
   const [n, c, o] = [x.shape[0], x.shape[1] / groups, w.shape[0] / groups];

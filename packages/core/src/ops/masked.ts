@@ -9,7 +9,7 @@ import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
 import { parameters } from "./arguments.ts";
 import { apply } from "./dispatch.ts";
-import { where as choose } from "./elementwise.ts";
+import { where as choose } from "./selection.ts";
 import type { Operand } from "./elementwise.ts";
 import { indexOp } from "./index.ts";
 import { KernelCache, launch } from "./launch.ts";
@@ -102,8 +102,8 @@ function positionsKernel(mask: DType, counts: DType, rank: number, inner: InnerS
  * Indices of the elements that are not zero, one row each, in row-major order: int64 [count, rank] (`torch.nonzero`). With
  * `asTuple` one vector for each dimension. Waits for `x`.
  */
-export function nonzero(x: Tensor, ...args: Optional<[asTuple: false]>): Tensor;
 export function nonzero(x: Tensor, options: { readonly asTuple: true }): Tensor[];
+export function nonzero(x: Tensor, ...args: Optional<[asTuple: false]>): Tensor;
 export function nonzero(x: Tensor, ...args: readonly unknown[]): Tensor | Tensor[] {
   const { asTuple = false } = parameters<{ asTuple?: boolean }>("nonzero", ["asTuple"], args);
   return asTuple ? placesOf(x) : argwhere(x);

@@ -6,7 +6,7 @@ import type { LocalValue } from "../tensor/value.ts";
 import { itemSize } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { apply } from "./dispatch.ts";
-import { cloneOp } from "./elementwise.ts";
+import { cloneOp } from "./conversion.ts";
 import type { Op } from "./op.ts";
 
 interface TransferAttrs {

@@ -1,7 +1,7 @@
 /** Yes-or-no questions about whole tensors. The answer is a JavaScript boolean, so each blocks until the data is there. */
 import { sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { isclose } from "./elementwise.ts";
+import { isclose } from "./comparison.ts";
 
 /** Whether two tensors have the same shape and elements (`torch.equal`). Blocks. */
 export function equal(x: Tensor, y: Tensor): boolean {

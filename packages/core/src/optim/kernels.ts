@@ -129,3 +129,33 @@ export function adamKernel({ dtype, amsgrad, weightDecay, maximize }: AdamForm):
   const denominator = spread.sqrt().div(step.scalar("correction")).add(step.scalar("eps"));
   return step.finish("adam", parameter.sub(mean.mul(step.scalar("stepSize")).div(denominator)));
 }
+
+export interface RmspropForm {
+  readonly dtype: ParameterType;
+  readonly momentum: boolean;
+  /** Divide by the deviation of the gradient instead of its root mean square. */
+  readonly centered: boolean;
+  readonly weightDecay: boolean;
+  readonly maximize: boolean;
+}
+
+/**
+ * One step of `torch.optim.RMSprop`. State: `squareAvg`, `gradAvg` when centered, `momentumBuffer` with momentum. Scalars, in this
+ * order where present: `weightDecay`, `alpha`, `fresh` = 1 - alpha, `eps`, `momentum`, `lr`.
+ */
+export function rmspropKernel({ dtype, momentum, centered, weightDecay, maximize }: RmspropForm): StepKernel {
+  const step = new StepBuilder(dtype, maximize);
+  const gradient = weightDecay ? step.gradient.add(step.parameter.mul(step.scalar("weightDecay"))) : step.gradient;
+  const alpha = step.scalar("alpha");
+  const fresh = step.scalar("fresh");
+  const square = step.state("squareAvg", (old) => old.mul(alpha).add(gradient.mul(gradient).mul(fresh)));
+  const spread = centered
+    ? square.sub(step.state("gradAvg", (old) => old.mul(alpha).add(gradient.mul(fresh))).square())
+    : square;
+  let direction = gradient.div(spread.sqrt().add(step.scalar("eps")));
+  if (momentum) {
+    const change = direction;
+    direction = step.state("momentumBuffer", (old) => old.mul(step.scalar("momentum")).add(change));
+  }
+  return step.finish("rmsprop", step.parameter.sub(direction.mul(step.scalar("lr"))));
+}

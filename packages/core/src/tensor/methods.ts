@@ -9,7 +9,11 @@ import { registerHook, retainGrad, retainsGrad } from "../autograd/hooks.ts";
 import { DeviceError } from "../errors.ts";
 import * as activations from "../ops/activations.ts";
 import * as contract from "../ops/contract.ts";
-import * as elementwise from "../ops/elementwise.ts";
+import * as arithmetic from "../ops/arithmetic.ts";
+import * as comparison from "../ops/comparison.ts";
+import * as conversion from "../ops/conversion.ts";
+import * as selection from "../ops/selection.ts";
+import * as transcendental from "../ops/transcendental.ts";
 import * as reduce from "../ops/reduce.ts";
 import * as scan from "../ops/scan.ts";
 import * as special from "../ops/special.ts";
@@ -38,9 +42,9 @@ function to(x: Tensor, target: Target, ...more: readonly (DType | { readonly cop
   const dtype = more.find((argument) => typeof argument === "string") ?? wanted.dtype;
   const copy = more.some((argument) => isOptions(argument) && argument.copy === true) || wanted.copy === true;
   if (dtype !== undefined && wanted.device !== undefined) assertDType("to", x.device, dtype);
-  const converted = dtype === undefined ? x : elementwise.toDType(x, dtype);
+  const converted = dtype === undefined ? x : conversion.toDType(x, dtype);
   const moved = wanted.device === undefined ? converted : toDevice(converted, wanted.device);
-  return copy && moved === x ? elementwise.clone(x) : moved;
+  return copy && moved === x ? conversion.clone(x) : moved;
 }
 
 function targetOf(target: Target): { dtype?: DType; device?: string; copy?: boolean } {
@@ -60,14 +64,14 @@ const own = {
   cpu: (x: Tensor): Tensor => toDevice(x, "cpu"),
   /** This tensor on "gpu:index". */
   gpu: (x: Tensor, index = 0): Tensor => toDevice(x, `gpu:${index}`),
-  type: (x: Tensor, dtype: DType): Tensor => elementwise.toDType(x, dtype),
-  typeAs: (x: Tensor, y: Tensor): Tensor => elementwise.toDType(x, y.dtype),
-  float: (x: Tensor): Tensor => elementwise.toDType(x, "float32"),
-  double: (x: Tensor): Tensor => elementwise.toDType(x, "float64"),
-  int: (x: Tensor): Tensor => elementwise.toDType(x, "int32"),
-  long: (x: Tensor): Tensor => elementwise.toDType(x, "int64"),
-  byte: (x: Tensor): Tensor => elementwise.toDType(x, "uint8"),
-  bool: (x: Tensor): Tensor => elementwise.toDType(x, "bool"),
+  type: (x: Tensor, dtype: DType): Tensor => conversion.toDType(x, dtype),
+  typeAs: (x: Tensor, y: Tensor): Tensor => conversion.toDType(x, y.dtype),
+  float: (x: Tensor): Tensor => conversion.toDType(x, "float32"),
+  double: (x: Tensor): Tensor => conversion.toDType(x, "float64"),
+  int: (x: Tensor): Tensor => conversion.toDType(x, "int32"),
+  long: (x: Tensor): Tensor => conversion.toDType(x, "int64"),
+  byte: (x: Tensor): Tensor => conversion.toDType(x, "uint8"),
+  bool: (x: Tensor): Tensor => conversion.toDType(x, "bool"),
   isFloatingPoint: (x: Tensor): boolean => isFloat(x.dtype),
   elementSize: (x: Tensor): number => itemSize(x.dtype),
   nelement: (x: Tensor): number => x.numel(),
@@ -131,7 +135,11 @@ function typedArrayDType(data: TypedArray): DType {
 
 const tables = [
   own,
-  elementwise.methods, elementwise.inPlaceMethods,
+  arithmetic.methods, arithmetic.inPlaceMethods,
+  transcendental.methods, transcendental.inPlaceMethods,
+  comparison.methods, comparison.inPlaceMethods,
+  selection.methods, selection.inPlaceMethods,
+  conversion.methods, conversion.inPlaceMethods,
   activations.methods, activations.inPlaceMethods,
   reduce.methods,
   scan.methods,
@@ -148,7 +156,11 @@ type Methods<T> = { [K in keyof T]: Method<T[K]> };
 declare module "./tensor.ts" {
   interface Tensor
     extends Methods<typeof own>,
-      Methods<typeof elementwise.methods>, Methods<typeof elementwise.inPlaceMethods>,
+      Methods<typeof arithmetic.methods>, Methods<typeof arithmetic.inPlaceMethods>,
+      Methods<typeof transcendental.methods>, Methods<typeof transcendental.inPlaceMethods>,
+      Methods<typeof comparison.methods>, Methods<typeof comparison.inPlaceMethods>,
+      Methods<typeof selection.methods>, Methods<typeof selection.inPlaceMethods>,
+      Methods<typeof conversion.methods>, Methods<typeof conversion.inPlaceMethods>,
       Methods<typeof activations.methods>, Methods<typeof activations.inPlaceMethods>,
       Methods<typeof reduce.methods>,
       Methods<typeof scan.methods>,
@@ -180,10 +192,10 @@ Object.defineProperty(Tensor.prototype, Symbol.for("nodejs.util.inspect.custom")
   },
 });
 
-setSnapshot((value) => elementwise.cloneOp.run([value], [], [value])[0]);
+setSnapshot((value) => conversion.cloneOp.run([value], [], [value])[0]);
 setEngineOps({
   onesLike: (x) => onesLike(x),
-  clone: (x) => elementwise.clone(x),
-  add: (x, y) => elementwise.add(x, y),
-  addInPlace: (x, y) => elementwise.inPlaceMethods.add_(x, y),
+  clone: (x) => conversion.clone(x),
+  add: (x, y) => arithmetic.add(x, y),
+  addInPlace: (x, y) => arithmetic.inPlaceMethods.add_(x, y),
 });

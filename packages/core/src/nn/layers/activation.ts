@@ -1,6 +1,6 @@
 /** Activation functions as layers. */
 import * as f from "../../ops/activations.ts";
-import { sigmoid, tanh } from "../../ops/elementwise.ts";
+import { sigmoid, tanh } from "../../ops/transcendental.ts";
 import { logSoftmax, softmax, softmin } from "../../ops/softmax.ts";
 import { full } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

@@ -1,0 +1,83 @@
+/** Copies: into another dtype, into memory of their own, over another tensor. */
+import { isTensor } from "../tensor/tensor.ts";
+import type { DType } from "../tensor/dtype.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { apply, applyTo } from "./dispatch.ts";
+import { none } from "./elementwise.ts";
+import { fillOp } from "./generate.ts";
+import { defineElementwise } from "./kinds/elementwise.ts";
+import type { ElementwiseOp } from "./kinds/elementwise.ts";
+import type { Op } from "./op.ts";
+
+function conversion(dtype: DType): ElementwiseOp {
+  return defineElementwise(`to ${dtype}`, {
+    gradName: "ToCopy",
+    kernel: (a) => a,
+    type: (promoted) => ({ compute: promoted, result: dtype }),
+    grad: { a: (g) => g },
+  });
+}
+
+const conversions: Readonly<Record<DType, ElementwiseOp>> = {
+  float32: conversion("float32"),
+  float64: conversion("float64"),
+  int32: conversion("int32"),
+  int64: conversion("int64"),
+  uint8: conversion("uint8"),
+  bool: conversion("bool"),
+};
+
+/** The tensor in another dtype; the tensor itself when it has that dtype. */
+export function toDType(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : apply(conversions[dtype], [x], none);
+}
+
+export const cloneOp = defineElementwise("clone", { kernel: (a) => a, grad: { a: (g) => g } });
+
+/** A copy with memory of its own, contiguous. Differentiable. */
+export function clone(x: Tensor): Tensor {
+  return apply(cloneOp, [x], none);
+}
+
+/** The tensor itself if it is contiguous, else a contiguous copy. */
+export function contiguous(x: Tensor): Tensor {
+  return x.isContiguous() ? x : clone(x);
+}
+
+const overwrite = defineElementwise("copy", { kernel: (_a, b) => b, gradName: "Copy", grad: { a: (g) => g.mul(0), b: (g) => g } });
+
+/** Writes `b` over `a` (`copy_`). `a` lends only its shape and its place in the graph: its contents are not read. */
+export const copyOp: Op<readonly number[]> = {
+  ...overwrite,
+  run: (inputs, params, outputs, target) => cloneOp.run([inputs[1]], params, outputs, target),
+};
+
+const constantOver = defineElementwise("fill", { operands: 1, kernel: (_a, value) => value, grad: { a: (g) => g.mul(0) } });
+
+/** Writes one number over `a` (`fill_`); as in `copyOp`, the contents of `a` are not read. */
+export const fillInPlaceOp: Op<readonly number[]> = {
+  ...constantOver,
+  run(_inputs, [value], [meta], target) {
+    return fillOp.run([], { shape: meta.shape, dtype: meta.dtype, params: [value] }, [meta], target);
+  },
+};
+
+// --- methods --------------------------------------------------------------------------------------------------------------------
+
+export const methods = { clone, contiguous };
+
+/** Methods that write to their tensor. */
+export const inPlaceMethods = {
+  /** Overwrites with `source`, broadcast, converted and brought from its device. */
+  copy_(x: Tensor, source: Tensor): Tensor {
+    const moved = source.device === x.device ? source : source.to(x.device);
+    return applyTo(copyOp, x, [x, toDType(moved, x.dtype)], none);
+  },
+  /** Overwrites every element with one number. */
+  fill_(x: Tensor, value: number | boolean | Tensor): Tensor {
+    return isTensor(value) ? x.copy_(value) : applyTo(fillInPlaceOp, x, [x], [Number(value)]);
+  },
+  zero_(x: Tensor): Tensor {
+    return applyTo(fillInPlaceOp, x, [x], [0]);
+  },
+};

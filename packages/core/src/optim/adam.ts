@@ -1,0 +1,71 @@
+import { ValueError } from "../errors.ts";
+import { adamKernel } from "./kernels.ts";
+import type { AdamForm, ParameterType, StepKernel } from "./kernels.ts";
+import { assertNotNegative, Optimizer } from "./optimizer.ts";
+import type { ParamGroup, Params } from "./optimizer.ts";
+
+export interface AdamOptions {
+  readonly lr?: number;
+  readonly betas?: readonly [number, number];
+  readonly eps?: number;
+  readonly weightDecay?: number;
+  readonly amsgrad?: boolean;
+  readonly maximize?: boolean;
+}
+
+/** What Adam and AdamW share: all but where weight decay goes. */
+abstract class AdamLike extends Optimizer<AdamOptions> {
+  protected abstract readonly decay: "l2" | "decoupled";
+
+  protected override validate(options: AdamOptions): void {
+    assertNotNegative(options, "lr", "eps", "weightDecay");
+    (options.betas ?? []).forEach((beta, i) => {
+      if (!(beta >= 0 && beta < 1)) throw new ValueError(`Invalid beta parameter at index ${i}: ${beta}`);
+    });
+  }
+
+  protected override kernelOf(group: ParamGroup<AdamOptions>, dtype: ParameterType): { key: string; build: () => StepKernel } {
+    const form: AdamForm = {
+      dtype,
+      amsgrad: group.amsgrad ?? false,
+      weightDecay: (group.weightDecay ?? 0) === 0 ? "none" : this.decay,
+      maximize: group.maximize ?? false,
+    };
+    return { key: `${String(form.amsgrad)} ${form.weightDecay} ${String(form.maximize)}`, build: () => adamKernel(form) };
+  }
+
+  protected override scalars(group: ParamGroup<AdamOptions>, step: number): Record<string, number> {
+    const { lr, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 } = group;
+    const [beta1, beta2] = betas;
+    return {
+      weightDecay,
+      keep: 1 - lr * weightDecay,
+      fresh1: 1 - beta1,
+      beta2,
+      fresh2: 1 - beta2,
+      correction: Math.sqrt(1 - beta2 ** step),
+      eps,
+      stepSize: lr / (1 - beta1 ** step),
+    };
+  }
+}
+
+const defaults = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, maximize: false } as const;
+
+/** Kingma and Ba 2015, with weight decay as an L2 penalty (`torch.optim.Adam`). */
+export class Adam extends AdamLike {
+  protected override readonly decay = "l2";
+
+  constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
+    super(params, { ...defaults, ...options });
+  }
+}
+
+/** Adam with decoupled weight decay, 0.01 unless said: Loshchilov and Hutter 2019 (`torch.optim.AdamW`). */
+export class AdamW extends AdamLike {
+  protected override readonly decay = "decoupled";
+
+  constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
+    super(params, { ...defaults, weightDecay: 1e-2, ...options });
+  }
+}

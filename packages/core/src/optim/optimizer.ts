@@ -1,0 +1,216 @@
+/** The base of optimizers: parameter groups, state, checkpoints. */
+import { enableGrad, noGrad } from "../autograd/mode.ts";
+import { ValueError } from "../errors.ts";
+import { hold } from "../tensor/memory.ts";
+import { zerosLike } from "../tensor/creation.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { isTensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { ParameterType, StepKernel } from "./kernels.ts";
+import { issueUpdates } from "./update.ts";
+import type { Update } from "./update.ts";
+
+/** Parameters that are trained alike, and how. */
+export type ParamGroup<O> = O & {
+  params: Tensor[];
+  lr: number;
+  /** The learning rate before any scheduler. */
+  initialLr?: number;
+};
+
+/** What a user gives: parameters, or groups of them with options of their own. */
+export type Params<O> = Iterable<Tensor> | Iterable<Partial<O> & { readonly params: Iterable<Tensor> }>;
+
+/** What an optimizer remembers of one parameter: steps so far, and tensors by name. */
+export interface ParameterState {
+  step: number;
+  readonly tensors: Record<string, Tensor>;
+}
+
+/** An optimizer's state by parameter number, and its groups with numbers in place of parameters, as in PyTorch. */
+export interface OptimizerState<O> {
+  readonly state: Readonly<Record<number, Readonly<{ step: number }> & Readonly<Record<string, Tensor | number>>>>;
+  readonly paramGroups: readonly (Omit<ParamGroup<O>, "params"> & { readonly params: readonly number[] })[];
+}
+
+/**
+ * `step()` updates all parameters that have a gradient, each in one launch. A step with a poisoned gradient is skipped whole.
+ */
+export abstract class Optimizer<O extends { readonly lr?: number } = { readonly lr?: number }> {
+  readonly paramGroups: ParamGroup<O>[] = [];
+  readonly defaults: O & { readonly lr: number };
+  readonly #state = new Map<Tensor, ParameterState>();
+  readonly #kernels = new Map<string, StepKernel>();
+
+  /** @throws ValueError without parameters, for one that is given twice or is no leaf */
+  constructor(params: Params<O>, defaults: O & { readonly lr: number }) {
+    this.defaults = defaults;
+    const given = [...params] as (Tensor | (Partial<O> & { readonly params: Iterable<Tensor> }))[];
+    if (given.length === 0) throw new ValueError("optimizer got an empty parameter list");
+    const groups = given.some(isTensor) ? [{ params: given as Tensor[] } as unknown as Partial<O> & { params: Tensor[] }] : given;
+    for (const group of groups) this.addParamGroup(group as Partial<O> & { readonly params: Iterable<Tensor> });
+  }
+
+  /** Adds parameters, with options where they differ from the defaults. @throws ValueError as the constructor */
+  addParamGroup(group: Partial<O> & { readonly params: Iterable<Tensor> }): void {
+    const params = [...group.params];
+    const known = new Set(this.paramGroups.flatMap((other) => other.params));
+    for (const parameter of params) {
+      if (!isTensor(parameter)) throw new ValueError(`optimizer can only optimize Tensors, but one of the params is ${typeof parameter}`);
+      if (!parameter.isLeaf) throw new ValueError("can't optimize a non-leaf Tensor");
+      if (!isFloat(parameter.dtype)) throw new ValueError(`optimizer can only optimize float tensors, but one of the params is ${parameter.dtype}`);
+      if (known.has(parameter)) throw new ValueError("some parameters appear in more than one parameter group");
+      known.add(parameter);
+    }
+    const full = { ...this.defaults, ...group, params } as ParamGroup<O>;
+    this.validate(full);
+    this.paramGroups.push(full);
+  }
+
+  /** @throws ValueError for an option out of range */
+  protected abstract validate(options: O & { readonly lr: number }): void;
+
+  /** What a parameter's kernel depends on besides its dtype, as text, and how it is built. */
+  protected abstract kernelOf(options: ParamGroup<O>, dtype: ParameterType): { readonly key: string; readonly build: () => StepKernel };
+
+  /** The kernel's numbers by name, for the `step`-th step (from 1) of a parameter. */
+  protected abstract scalars(options: ParamGroup<O>, step: number): Readonly<Record<string, number>>;
+
+  /** What is remembered of a parameter, where it has been stepped. */
+  stateOf(parameter: Tensor): ParameterState | undefined {
+    return this.#state.get(parameter);
+  }
+
+  /**
+   * Updates the parameters from their gradients.
+   * @param closure evaluated first, recording, where it is given (`torch.optim.Optimizer.step`)
+   * @returns what the closure gave
+   */
+  step(): void;
+  step<R>(closure: () => R): R;
+  step<R>(closure?: () => R): R | undefined {
+    const result = closure === undefined ? undefined : enableGrad(closure);
+    noGrad(() => {
+      const updates: Update[] = [];
+      for (const group of this.paramGroups) {
+        for (const parameter of group.params) {
+          if (parameter.grad !== undefined) updates.push(this.#update(group, parameter, parameter.grad));
+        }
+      }
+      if (updates.length > 0) issueUpdates(updates);
+    });
+    return result;
+  }
+
+  #update(group: ParamGroup<O>, parameter: Tensor, gradient: Tensor): Update {
+    const step = this.#kernel(group, parameter.dtype as ParameterType);
+    let own = this.#state.get(parameter);
+    if (own === undefined) this.#state.set(parameter, (own = { step: 0, tensors: {} }));
+    own.step++;
+    const { tensors } = own;
+    const values = this.scalars(group, own.step);
+    return {
+      step,
+      parameter,
+      gradient,
+      state: step.state.map((name) => (tensors[name] ??= hold(zerosLike(parameter)))),
+      scalars: step.scalars.map((name) => values[name]),
+    };
+  }
+
+  #kernel(group: ParamGroup<O>, dtype: ParameterType): StepKernel {
+    const { key, build } = this.kernelOf(group, dtype);
+    const name = `${dtype} ${key}`;
+    let kernel = this.#kernels.get(name);
+    if (kernel === undefined) this.#kernels.set(name, (kernel = sharedKernel(`${this.constructor.name} ${name}`, build)));
+    return kernel;
+  }
+
+  /** Forgets the gradients of all parameters; with `setToNone: false` they become zeros. */
+  zeroGrad(options: { readonly setToNone?: boolean } = {}): void {
+    const { setToNone = true } = options;
+    for (const { params } of this.paramGroups) {
+      for (const parameter of params) {
+        if (parameter.grad === undefined) continue;
+        if (setToNone) parameter.grad = undefined;
+        else noGrad(() => parameter.grad?.fill_(0));
+      }
+    }
+  }
+
+  /** State and options, as PyTorch lays them out. The tensors share the optimizer's memory. */
+  stateDict(): OptimizerState<O> {
+    let next = 0;
+    const state: Record<number, { step: number; [name: string]: Tensor | number }> = {};
+    const paramGroups = this.paramGroups.map(({ params, ...options }) => ({
+      ...options,
+      params: params.map((parameter) => {
+        const number = next++;
+        const own = this.#state.get(parameter);
+        if (own !== undefined) state[number] = { step: own.step, ...own.tensors };
+        return number;
+      }),
+    }));
+    return { state, paramGroups: paramGroups as unknown as OptimizerState<O>["paramGroups"] };
+  }
+
+  /**
+   * Takes over a state dict: options, and copies of the state's tensors on each parameter's device.
+   * @throws ValueError where groups or their sizes differ
+   */
+  loadStateDict(saved: OptimizerState<O>): void {
+    if (saved.paramGroups.length !== this.paramGroups.length) {
+      throw new ValueError("loaded state dict has a different number of parameter groups");
+    }
+    saved.paramGroups.forEach(({ params }, i) => {
+      if (params.length !== this.paramGroups[i].params.length) {
+        throw new ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group");
+      }
+    });
+    this.#state.clear();
+    this.paramGroups.forEach((group, i) => {
+      const { params: numbers, ...options } = saved.paramGroups[i];
+      Object.assign(group, options);
+      group.params.forEach((parameter, place) => {
+        const own = saved.state[numbers[place]];
+        if (own === undefined) return;
+        const { step, ...tensors } = own;
+        const copies = Object.entries(tensors).filter((entry): entry is [string, Tensor] => isTensor(entry[1]));
+        noGrad(() => {
+          this.#state.set(parameter, {
+            step,
+            tensors: Object.fromEntries(copies.map(([name, from]) => [name, hold(zerosLike(parameter).copy_(from.to(parameter.device)))])),
+          });
+        });
+      });
+    });
+  }
+
+  /** As PyTorch prints optimizers. */
+  toString(): string {
+    const groups = this.paramGroups.map(({ params: _params, ...options }, i) =>
+      [`Parameter Group ${i}`, ...Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => `    ${name}: ${String(value)}`)].join("\n"));
+    return `${this.constructor.name} (\n${groups.join("\n\n")}\n)`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+}
+
+const shared = new Map<string, StepKernel>();
+
+/** Devices know a kernel by its identity: optimizers of one kind share theirs. */
+function sharedKernel(key: string, build: () => StepKernel): StepKernel {
+  let kernel = shared.get(key);
+  if (kernel === undefined) shared.set(key, (kernel = build()));
+  return kernel;
+}
+
+/** @throws ValueError unless the option is at least 0 */
+export function assertNotNegative(options: object, ...names: readonly string[]): void {
+  for (const name of names) {
+    const value = Reflect.get(options, name) as unknown;
+    if (!(typeof value === "number" && value >= 0)) throw new ValueError(`Invalid ${name} value: ${String(value)}`);
+  }
+}

@@ -1,0 +1,42 @@
+import { ValueError } from "../errors.ts";
+import { sgdKernel } from "./kernels.ts";
+import type { ParameterType, StepKernel } from "./kernels.ts";
+import { assertNotNegative, Optimizer } from "./optimizer.ts";
+import type { ParamGroup, Params } from "./optimizer.ts";
+
+export interface SGDOptions {
+  readonly lr?: number;
+  readonly momentum?: number;
+  readonly dampening?: number;
+  readonly weightDecay?: number;
+  readonly nesterov?: boolean;
+  readonly maximize?: boolean;
+}
+
+/** Stochastic gradient descent with momentum, Nesterov's form and weight decay (`torch.optim.SGD`). */
+export class SGD extends Optimizer<SGDOptions> {
+  constructor(params: Params<SGDOptions>, options: SGDOptions & { readonly lr: number }) {
+    super(params, { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false, ...options });
+  }
+
+  protected override validate(options: SGDOptions): void {
+    assertNotNegative(options, "lr", "momentum", "weightDecay");
+    const { nesterov = false, momentum = 0, dampening = 0 } = options;
+    if (nesterov && (momentum <= 0 || dampening !== 0)) throw new ValueError("Nesterov momentum requires a momentum and zero dampening");
+  }
+
+  protected override kernelOf(group: ParamGroup<SGDOptions>, dtype: ParameterType): { key: string; build: () => StepKernel } {
+    const form = {
+      dtype,
+      momentum: (group.momentum ?? 0) !== 0,
+      nesterov: group.nesterov ?? false,
+      weightDecay: (group.weightDecay ?? 0) !== 0,
+      maximize: group.maximize ?? false,
+    };
+    return { key: `${String(form.momentum)} ${String(form.nesterov)} ${String(form.weightDecay)} ${String(form.maximize)}`, build: () => sgdKernel(form) };
+  }
+
+  protected override scalars({ lr, momentum = 0, dampening = 0, weightDecay = 0 }: ParamGroup<SGDOptions>, step: number): Record<string, number> {
+    return { lr, momentum, weightDecay, fresh: step === 1 ? 1 : 1 - dampening };
+  }
+}

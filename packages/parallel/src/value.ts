@@ -1,0 +1,139 @@
+/** The sharded value: one local value a device, and how they make up the whole. */
+import { InternalError } from "@troupe/core/executor";
+import type { Device, DType, Executor, LocalValue, Memory, ReductionName, Shape, Storage, Value } from "@troupe/core/executor";
+import { reduceStorages } from "./collectives.ts";
+import type { Layout } from "./layout.ts";
+import { replicate } from "./placement.ts";
+
+/**
+ * The storages of a sharded value, one a device, shared by the value's views. A reduction that is still pending (a Partial placement)
+ * belongs to the memory: it is finished in place, for all views at once.
+ */
+export class ShardedMemory implements Memory {
+  /** By rank. */
+  readonly storages: readonly Storage[];
+  readonly dtype: DType;
+  version = 0;
+  /** What is pending along each axis of the mesh. */
+  readonly pending: (ReductionName | undefined)[];
+  /** Counts reductions finished: layouts that say "partial" are old when it has grown. */
+  epoch = 0;
+
+  constructor(layout: Layout, locals: readonly LocalValue[]) {
+    this.storages = locals.map(({ storage }) => storage);
+    this.dtype = layout.dtype;
+    this.pending = layout.placements.map((placement) => (placement.kind === "partial" ? placement.reduction : undefined));
+  }
+
+  get birth(): number {
+    return this.storages[0].birth;
+  }
+
+  /** Notes that the reduction along `axis` was finished. */
+  finish(axis: number): void {
+    this.pending[axis] = undefined;
+    this.epoch++;
+  }
+
+  dispose(): void {
+    for (const storage of this.storages) storage.dispose();
+  }
+
+  get disposed(): boolean {
+    return this.storages.some((storage) => storage.disposed);
+  }
+}
+
+export class ShardedValue implements Value {
+  readonly memory: ShardedMemory;
+  /** By rank. */
+  readonly locals: readonly LocalValue[];
+  /** A view whose elements had to be moved: what is written to it would not reach what it is a view of. */
+  readonly isDetached: boolean;
+  #layout: Layout;
+  #epoch: number;
+
+  constructor(layout: Layout, locals: readonly LocalValue[], memory = new ShardedMemory(layout, locals), isDetached = false) {
+    this.#layout = layout;
+    this.locals = locals;
+    this.memory = memory;
+    this.isDetached = isDetached;
+    this.#epoch = memory.epoch;
+  }
+
+  /** How it lies now. */
+  get layout(): Layout {
+    if (this.#epoch !== this.memory.epoch) this.#refresh();
+    return this.#layout;
+  }
+
+  #refresh(): void {
+    const { pending, epoch } = this.memory;
+    this.#layout = this.#layout.placed(
+      this.#layout.placements.map((placement, axis) => (placement.kind === "partial" && pending[axis] === undefined ? replicate() : placement)),
+    );
+    this.#epoch = epoch;
+  }
+
+  get shape(): Shape {
+    return this.#layout.shape;
+  }
+
+  get dtype(): DType {
+    return this.#layout.dtype;
+  }
+
+  get device(): Device {
+    return this.#layout.mesh.devices[0];
+  }
+
+  get executor(): Executor {
+    return shardedExecutor;
+  }
+
+  get version(): number {
+    return this.memory.version;
+  }
+
+  set version(version: number) {
+    this.memory.version = version;
+  }
+
+  get identity(): ShardedMemory {
+    return this.memory;
+  }
+
+  get isWhole(): boolean {
+    return this.locals.every((local) => local.isWhole);
+  }
+
+  /** Finishes pending reductions, in place: what was partial is replicated. Other axes than `axis` are left alone if it is given. */
+  settle(axis?: number): this {
+    const { memory } = this;
+    memory.pending.forEach((reduction, own) => {
+      if (reduction === undefined || (axis !== undefined && own !== axis)) return;
+      for (const line of this.#layout.mesh.lines(own)) {
+        reduceStorages(line.group, line.ranks.map((rank) => memory.storages[rank]), memory.dtype, reduction);
+      }
+      memory.finish(own);
+    });
+    return this;
+  }
+}
+
+export function isSharded(value: unknown): value is ShardedValue {
+  return value instanceof ShardedValue;
+}
+
+/** @throws InternalError for another executor's value */
+export function sharded(value: Value): ShardedValue {
+  if (value instanceof ShardedValue) return value;
+  throw new InternalError("the sharded executor got a value that is not its own");
+}
+
+let shardedExecutor: Executor;
+
+/** Says who runs ops on sharded values (executor.ts does, when it loads). */
+export function setShardedExecutor(executor: Executor): void {
+  shardedExecutor = executor;
+}
