@@ -79,8 +79,10 @@ describe("a contraction", () => {
     const shape = (own: string): number[] => [...own].map((letter) => sizes[letter]);
     const [x, y] = [numbers(shape(xIndex), 1), numbers(shape(yIndex), 2)];
     expect(values(apply(contraction(index), [x, y], plain))).toEqual(definition(index, x, y));
+    device.fenceSync();
     const before = device.stats().storages;
     apply(contraction(index), [x, y], plain).dispose();
+    device.fenceSync();
     expect(device.stats().storages).toBe(before);
   });
 

@@ -9,6 +9,7 @@ import {
 import { createActivity } from "./activity.ts";
 import { setCompilerFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
+import { vectorsAreCorrect } from "./self-test.ts";
 import type { CpuSpec } from "./tasks.ts";
 import { maxThreads } from "./team.ts";
 
@@ -23,7 +24,9 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Greatest size of the device's memory in bytes, up to 4 GiB (the default). */
   readonly memoryLimit?: number;
-  /** How much may be in flight: 32-bit words of messages, and bytes of uploads; powers of two. Defaults 2^16 and 2^24. */
+  /**
+   * How much may be in flight: 32-bit words of messages, and bytes of uploads; powers of two. Defaults 2^16 and 2^24.
+   */
   readonly ringWords?: number;
   readonly stagingBytes?: number;
 }
@@ -57,7 +60,7 @@ export function cpu(options: CpuOptions = {}): Device {
   const { ringWords = 2 ** 16, stagingBytes = 2 ** 24 } = options;
   assertPower("ringWords", ringWords, 2 ** 6, 2 ** 24);
   assertPower("stagingBytes", stagingBytes, 2 ** 10, 2 ** 30);
-  setCompilerFlags();
+  setCompilerFlags(vectorsAreCorrect);
   const spec: CpuSpec = { memory: createMemory(threads, memoryLimit), threads, memoryLimit, activity, index };
   const made = createDevice({
     type: "cpu",

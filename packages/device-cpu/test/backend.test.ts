@@ -1,5 +1,7 @@
 import { MessageChannel, Worker } from "node:worker_threads";
-import { BackendOutOfMemory, type DType, dtypes, type Fault, itemSize, type Kernel, typedArray } from "@troupe/core/device";
+import {
+  BackendOutOfMemory, type DType, dtypes, type Fault, itemSize, type Kernel, typedArray,
+} from "@troupe/core/device";
 import { afterAll, describe, expect, test } from "vitest";
 import { Activity, createActivity } from "../src/activity.ts";
 import { CpuBackend } from "../src/backend.ts";

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { LoopKernel } from "@troupe/core/device";
 import { matmul } from "../src/routines/matmul.ts";
+import { vectorsAreCorrect } from "../src/self-test.ts";
 import { printKernel } from "../src/wasm/print.ts";
 import { runProgram, type LaunchArguments, type View } from "./harness.ts";
 import { copyLaunch, Random } from "./random-kernels.ts";
@@ -73,9 +74,9 @@ describe("the tuned matmul", () => {
         // Small whole numbers: sums are exact in any order. What lies between the rows must not change.
         expect(tuned.operands[2]?.array).toEqual(generic.operands[2]?.array);
       }),
-      { numRuns: 150 },
+      { numRuns: 120 },
     );
-  });
+  }, 30_000);
 
   test("crosses its blocks along every axis", () => {
     const random = new Random(3);
@@ -95,6 +96,10 @@ describe("the tuned matmul", () => {
         expect(tuned.operands[2]?.array).toEqual(generic.operands[2]?.array);
       }
     }
+  });
+
+  test("passes the self-test that an actor runs when it starts", () => {
+    expect(vectorsAreCorrect()).toBe(true);
   });
 
   test("leaves kernels that are more than a product to the generic printer", () => {

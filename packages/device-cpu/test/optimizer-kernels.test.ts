@@ -40,8 +40,9 @@ function onDevice(dtype: ParameterType, step: StepKernel, scalars: (t: number) =
     step.scalars.forEach((name, i) => (values[i] = scalars(t)[name]));
     const operands = [...blocks.keys(), ...outputs];
     const strides = operands.map(() => 1);
-    const words = [...operands.flatMap((storage) => [storage, 0]), length, ...strides, ...new Int32Array(values.buffer)];
-    backend.run(prepared, new Int32Array(words), 0, (storage) => blocks[storage]);
+    const views = operands.flatMap((storage) => [storage, 0]);
+    const words = new Int32Array([...views, length, ...strides, ...new Int32Array(values.buffer)]);
+    backend.run(prepared, words, 0, (storage) => blocks[storage]);
   }
   const result = new Uint8Array(bytes);
   backend.readInto(blocks[0], 0, result);

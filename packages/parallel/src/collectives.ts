@@ -171,6 +171,7 @@ export function reduceTogether(group: Group, values: readonly (readonly Storage[
   const item = itemSize(dtype);
   const lengths = values.map(([{ bytes }]) => bytes / item);
   const total = lengths.reduce((sum, length) => sum + length, 0);
+  if (total === 0) return;
   const buckets = group.devices.map((device) => allocate(device, [total], dtype));
   const eachPiece = (visit: (storage: LocalValue, piece: LocalValue) => void): void => {
     let at = 0;

@@ -14,6 +14,7 @@ export class DeviceMesh {
   /** Tells meshes apart. */
   readonly number: number = made++;
   readonly #lines: (readonly Line[])[] = [];
+  #group: Group | undefined;
 
   constructor(devices: readonly Device[], axes: readonly string[], sizes: readonly number[]) {
     this.devices = devices;
@@ -24,6 +25,11 @@ export class DeviceMesh {
   /** How many devices there are. */
   get size(): number {
     return this.devices.length;
+  }
+
+  /** All devices, as they hold collectives. */
+  get group(): Group {
+    return (this.#group ??= group(this.devices));
   }
 
   /** The number of an axis. @throws ValueError for an unknown name */

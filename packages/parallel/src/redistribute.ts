@@ -1,13 +1,14 @@
 /** Every change of placements, through collectives between the actors. */
-import { allocate, cloneOp, contiguousValue, copyInto, fillWith, itemSize, numelOf, viewOf } from "@troupe/core/executor";
-import type { Device, LocalValue, ReductionName } from "@troupe/core/executor";
-import { broadcast, gather, narrowed, reduceScatter, reduceStorages, reduceTogether, sentTo } from "./collectives.ts";
+import { allocate, cloneOp, contiguousValue, fillWith, viewOf } from "@troupe/core/executor";
+import type { Device, Group, LocalValue, ReductionName } from "@troupe/core/executor";
+import { broadcast, gather, narrowed, reduceScatter, reduceTogether, sentTo } from "./collectives.ts";
 import { layout } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import type { DeviceMesh } from "./mesh.ts";
-import { replicate, samePlacement, shard, shardRange } from "./placement.ts";
-import type { Placement, Shard } from "./placement.ts";
-import { ShardedMemory, ShardedValue } from "./value.ts";
+import { replicate, samePlacement, shardRange } from "./placement.ts";
+import type { Placement } from "./placement.ts";
+import { ShardedValue } from "./value.ts";
+import type { ShardedMemory } from "./value.ts";
 
 /** A layout on its way to another, with one local value a device. */
 interface Transit {
@@ -22,15 +23,14 @@ interface Transit {
 export function arrange(value: ShardedValue, target: Layout): readonly LocalValue[] {
   if (value.layout === target) return value.locals;
   value.layout.placements.forEach((placement, axis) => {
-    // Into shards a reduction is scattered instead, which moves half as much.
-    if (placement.kind === "partial" && !samePlacement(placement, target.placements[axis]) && target.placements[axis].kind !== "shard") value.settle(axis);
+    const wanted = target.placements[axis];
+    // On the way to shards a reduction is scattered, which moves half as much.
+    if (placement.kind === "partial" && wanted.kind !== "shard" && !samePlacement(placement, wanted)) value.settle(axis);
   });
   let transit: Transit = { layout: value.layout, locals: value.locals };
-  const undone = axesToUndo(transit.layout, target);
-  for (let axis = undone.length - 1; axis >= 0; axis--) {
-    if (undone[axis]) transit = undo(transit, axis, target.placements[axis]);
-  }
-  target.placements.forEach((placement, axis) => (transit = apply(transit, axis, placement)));
+  const undone = axesToUndo(transit.layout.placements, target.placements);
+  for (let axis = undone.length - 1; axis >= 0; axis--) if (undone[axis]) transit = undo(transit, axis, target.placements[axis]);
+  for (let axis = 0; axis < undone.length; axis++) transit = place(transit, axis, target.placements[axis]);
   return transit.locals;
 }
 
@@ -39,33 +39,157 @@ export function redistribute(value: ShardedValue, placements: readonly Placement
   const target = layout(value.layout.mesh, value.shape, value.dtype, placements);
   const locals = arrange(value, target);
   if (locals === value.locals) return value;
-  const owned = new Set(value.memory.storages);
-  const own = locals.map((local) => (owned.has(local.storage) || !local.isWhole ? cloneOp.run([local], [], [local])[0] : local));
-  return new ShardedValue(target, own);
+  const borrowed = new Set(value.memory.storages);
+  return new ShardedValue(target, locals.map((local) => (borrowed.has(local.storage) || !local.isWhole ? copyOf(local) : local)));
 }
 
-/** Which axes have to give up their shards before the target's can be made: where one dimension is split twice, the later split goes first. */
-function axesToUndo(source: Layout, target: Layout): boolean[] {
-  const undone = source.placements.map((placement, axis) => placement.kind !== "replicate" && !samePlacement(placement, target.placements[axis]));
-  source.placements.forEach((placement, axis) => {
-    for (const changed of [placement, target.placements[axis]]) {
-      if (samePlacement(placement, target.placements[axis]) && !undone[axis]) continue;
-      if (changed.kind !== "shard") continue;
-      for (let later = axis + 1; later < undone.length; later++) if (samePlacement(source.placements[later], changed)) undone[later] = true;
+function copyOf(local: LocalValue): LocalValue {
+  return cloneOp.run([local], [], [local])[0];
+}
+
+/**
+ * Which axes give up their shards before the target's are made. Where two axes split one dimension, the later one splits the
+ * earlier one's parts: it has to go before the earlier one changes.
+ */
+function axesToUndo(from: readonly Placement[], to: readonly Placement[]): boolean[] {
+  const undone = from.map((placement, axis) => placement.kind !== "replicate" && !samePlacement(placement, to[axis]));
+  from.forEach((placement, axis) => {
+    if (samePlacement(placement, to[axis]) && !undone[axis]) return;
+    for (let later = axis + 1; later < from.length; later++) {
+      const split = from[later];
+      if (split.kind === "shard" && (samePlacement(split, placement) || samePlacement(split, to[axis]))) undone[later] = true;
     }
   });
   return undone;
 }
 
-/** Brings one axis to Replicate, or a reduction straight to shards. */
+/** Replicates along one axis, or brings a reduction straight to shards. */
 function undo({ layout: from, locals }: Transit, axis: number, wanted: Placement): Transit {
   const placement = from.placements[axis];
-  const result = new Array<LocalValue>(locals.length);
-  const to = placement.kind === "partial" && wanted.kind === "shard" ? wanted : replicate();
-  for (const { ranks, group } of from.mesh.lines(axis)) {
-    const own = ranks.map((rank) => locals[rank]);
-    const made = placement.kind === "shard" ? gather(group, own, placement.dim) : scattered(own, group, wanted as Shard, (placement as { reduction: ReductionName }).reduction);
-    made.forEach((local, i) => (result[ranks[i]] = local));
+  if (placement.kind === "shard") {
+    return { layout: from.with(axis, replicate()), locals: alongLines(from.mesh, axis, locals, (line, group) => gather(group, line, placement.dim)) };
   }
-  return { layout: from.with(axis, to), locals: result };
+  if (placement.kind === "partial" && wanted.kind === "shard") {
+    const { dim } = wanted;
+    const scattered = alongLines(from.mesh, axis, locals, (line, group) => {
+      const sizes = line.map((_, i) => rangeLength(line[0].shape[dim], i, line.length));
+      return reduceScatter(group, line, dim, sizes, placement.reduction);
+    });
+    return { layout: from.with(axis, wanted), locals: scattered };
+  }
+  return { layout: from, locals };
+}
+
+function rangeLength(size: number, index: number, count: number): number {
+  const { from, to } = shardRange(size, index, count);
+  return to - from;
+}
+
+/** From Replicate to the target's placement along one axis: no message is needed. */
+function place({ layout: from, locals }: Transit, axis: number, wanted: Placement): Transit {
+  if (samePlacement(from.placements[axis], wanted)) return { layout: from, locals };
+  const placed = alongLines(from.mesh, axis, locals, (line) =>
+    line.map((local, i) => {
+      if (wanted.kind === "partial") return wanted.reduction === "sum" && i > 0 ? zeroLike(local) : local;
+      if (wanted.kind === "replicate") return local;
+      const { from: first, to } = shardRange(local.shape[wanted.dim], i, line.length);
+      return narrowed(local, wanted.dim, first, to);
+    }));
+  return { layout: from.with(axis, wanted), locals: placed };
+}
+
+/** Zeros that take one element's memory. */
+function zeroLike({ device, shape, dtype }: LocalValue): LocalValue {
+  const zero = allocate(device, [], dtype);
+  fillWith(zero, 0);
+  return viewOf(zero, { shape, strides: shape.map(() => 0), offset: 0 });
+}
+
+function alongLines(
+  mesh: DeviceMesh,
+  axis: number,
+  locals: readonly LocalValue[],
+  change: (line: readonly LocalValue[], group: Group) => readonly LocalValue[],
+): LocalValue[] {
+  const result = new Array<LocalValue>(locals.length);
+  for (const { ranks, group } of mesh.lines(axis)) {
+    change(ranks.map((rank) => locals[rank]), group).forEach((local, i) => (result[ranks[i]] = local));
+  }
+  return result;
+}
+
+// --- many at once ---------------------------------------------------------------------------------------------------------------
+
+/** Storages below this size are copied into one message with others; a larger one is reduced where it is. */
+const bucketBytes = 1 << 16;
+
+/** Finishes all reductions that are pending in these values: few messages for many values. */
+export function settleAll(values: readonly ShardedValue[]): void {
+  const buckets = new Map<string, ShardedValue[]>();
+  const seen = new Set<ShardedMemory>();
+  for (const value of values) {
+    const { memory, layout: own } = value;
+    if (seen.has(memory)) continue;
+    seen.add(memory);
+    const axes = memory.pending.flatMap((reduction, axis) => (reduction === undefined ? [] : [axis]));
+    if (axes.length !== 1 || memory.storages[0].bytes >= bucketBytes) {
+      value.settle();
+      continue;
+    }
+    const key = [own.mesh.number, axes[0], memory.pending[axes[0]], memory.dtype].join(" ");
+    const bucket = buckets.get(key);
+    if (bucket === undefined) buckets.set(key, [value]);
+    else bucket.push(value);
+  }
+  for (const bucket of buckets.values()) settleBucket(bucket);
+}
+
+function settleBucket(bucket: readonly ShardedValue[]): void {
+  const [first] = bucket;
+  if (bucket.length === 1) {
+    first.settle();
+    return;
+  }
+  const { memory, layout: { mesh } } = first;
+  const axis = memory.pending.findIndex((reduction) => reduction !== undefined);
+  for (const { ranks, group } of mesh.lines(axis)) {
+    if (group.size === 1) continue;
+    const storages = bucket.map((value) => ranks.map((rank) => value.memory.storages[rank]));
+    reduceTogether(group, storages, memory.dtype, memory.pending[axis] as ReductionName);
+  }
+  for (const value of bucket) value.memory.finish(axis);
+}
+
+// --- between one device and a mesh ----------------------------------------------------------------------------------------------
+
+/** A device's value spread over a mesh, in memory of its own. */
+export function spread(value: LocalValue, mesh: DeviceMesh, placements: readonly Placement[]): ShardedValue {
+  const target = layout(mesh, value.shape, value.dtype, placements);
+  const locals = target.parts.map(({ offset, shape }, rank) => {
+    // Of an addend of a sum the first device of each line holds all, the others nothing.
+    const isAddend = target.placements.some((placement, axis) => placement.kind === "partial" && placement.reduction === "sum" && mesh.coordinates(rank)[axis] > 0);
+    let part = value;
+    shape.forEach((size, dim) => (part = narrowed(part, dim, offset[dim], offset[dim] + size)));
+    if (!isAddend) return sentTo(part, mesh.devices[rank]);
+    const zeros = allocate(mesh.devices[rank], shape, value.dtype);
+    fillWith(zeros, 0);
+    return zeros;
+  });
+  return new ShardedValue(target, locals);
+}
+
+/** A device's value as every device of the mesh sees it; on its own device it is the value itself. */
+export function everywhere(value: LocalValue, mesh: DeviceMesh): ShardedValue {
+  const dense = contiguousValue(value);
+  const first = mesh.devices.includes(value.device) ? value.device : mesh.devices[0];
+  const here = first === value.device ? dense : sentTo(dense, first);
+  return new ShardedValue(layout(mesh, value.shape, value.dtype, []), broadcast(mesh.group, here));
+}
+
+/** The whole value in one device's memory of its own. */
+export function collect(value: ShardedValue, device: Device): LocalValue {
+  const { mesh } = value.layout;
+  const locals = arrange(value, value.layout.placed(mesh.axes.map(() => replicate())));
+  const rank = Math.max(mesh.devices.indexOf(device), 0);
+  return sentTo(locals[rank], device);
 }

@@ -141,7 +141,13 @@ export class Device {
   /** Frees a storage after its last use so far; harmless after `close()`. */
   freeStorage(id: number): void {
     if (this.#closing !== undefined || !this.#alive()) return;
-    this.mailbox.post(Message.free, id);
+    try {
+      this.mailbox.post(Message.free, id);
+    } catch (error) {
+      // The device died while this waited for room: its storages are gone anyway.
+      if (error instanceof DeviceError) return;
+      throw error;
+    }
     this.#freeIds.push(id);
     this.#bytesIssued -= this.#sizes[id] ?? 0;
   }
@@ -303,7 +309,7 @@ export class Device {
   }
 
   #checkAlive(): void {
-    if (this.#closing !== undefined || (this.#memory.control[Control.life] as number) >= Life.dead) this.#refuse();
+    if (this.#closing !== undefined || (this.#memory.control[Control.life]) >= Life.dead) this.#refuse();
   }
 
   /** Says why the device does nothing any more, unless it still finishes what was issued before `close()`. */

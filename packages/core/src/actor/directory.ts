@@ -76,7 +76,7 @@ export class Directory {
     for (let tries = 0; tries < patience; tries++) {
       const seen = Atomics.load(words, Company.directory);
       let message: { message: DirectoryEntry } | undefined;
-      while ((message = receiveMessageOnPort(this.#port) as typeof message) !== undefined) this.#add(message.message);
+      while ((message = receiveMessageOnPort(this.#port)) !== undefined) this.#add(message.message);
       const found = find();
       if (found !== undefined) return found;
       Atomics.wait(words, Company.directory, seen, slice);

@@ -85,8 +85,8 @@ export class Exchange {
     if (!came) return this.#peerLost(peer.name);
     let root = Atomics.load(transfers, row + Transfer.root);
     if (root === 0 && storages.hasBlock(storage)) {
-      const address = (transfers[row + Transfer.address] as number) >>> 0;
-      const source = directory.buffer(sender, transfers[row + Transfer.buffer] as number).subarray(address, address + bytes);
+      const address = (transfers[row + Transfer.address]) >>> 0;
+      const source = directory.buffer(sender, transfers[row + Transfer.buffer]).subarray(address, address + bytes);
       backend.write(storages.block(storage), byteOffset, source);
       // The sender may have died meanwhile, and its memory be in use again.
       root = Atomics.load(transfers, row + Transfer.root);
@@ -116,10 +116,10 @@ export class Exchange {
 
   #decode(words: Int32Array, at: number): Call {
     const { company, memory } = this.#context;
-    const word = (index: number): number => words[at + index] as number;
+    const word = (index: number): number => words[at + index];
     const group = word(1);
     const row = group * Group.words;
-    const size = company.groups[row + Group.size] as number;
+    const size = company.groups[row + Group.size];
     const rank = company.groups.subarray(row + Group.members, row + Group.members + size).indexOf(memory.number);
     return {
       kind: word(0) as CollectiveKind,
@@ -170,7 +170,7 @@ export class Exchange {
       if (rank !== call.rank && !this.#awaitPeer(call, rank, count, call.number, died)) {
         return lost === 0 ? this.#peerLost(this.#member(call, rank).name) : lost;
       }
-      if (first === 0) first = groups[meetingRow(call.group, call.number, rank) + rootWord] as number;
+      if (first === 0) first = groups[meetingRow(call.group, call.number, rank) + rootWord];
     }
     return first;
   }
@@ -180,7 +180,7 @@ export class Exchange {
     const { groups } = this.#context.company;
     for (let rank = 0; rank < call.size; rank++) {
       const row = meetingRow(call.group, call.number, rank);
-      if (Atomics.load(groups, row + Meeting.lost) === call.number) return groups[row + Meeting.lostRoot] as number;
+      if (Atomics.load(groups, row + Meeting.lost) === call.number) return groups[row + Meeting.lostRoot];
     }
     return 0;
   }
@@ -264,8 +264,8 @@ export class Exchange {
     const { company, directory } = this.#context;
     const row = meetingRow(call.group, call.number, rank);
     const width = itemSize(call.dtype);
-    const address = ((company.groups[row + buffer + 1] as number) >>> 0) + from * width;
-    const bytes = directory.buffer(this.#member(call, rank).number, company.groups[row + buffer] as number);
+    const address = ((company.groups[row + buffer + 1]) >>> 0) + from * width;
+    const bytes = directory.buffer(this.#member(call, rank).number, company.groups[row + buffer]);
     return bytes.subarray(address, address + (to - from) * width);
   }
 
@@ -299,7 +299,7 @@ export class Exchange {
 
   #member(call: Call, rank: number): DeviceMemory {
     const { company, directory } = this.#context;
-    return directory.device(company.groups[call.group * Group.words + Group.members + rank] as number);
+    return directory.device(company.groups[call.group * Group.words + Group.members + rank]);
   }
 
   /** Waits until `rank` has come to collective `number` at the point `count`. @returns false when it never will, or `abort()` holds. */

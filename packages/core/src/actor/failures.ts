@@ -1,6 +1,7 @@
 /** Failure records in shared memory, and the typed errors that they become. */
+import type { TroupeError} from "../errors.ts";
 import {
-  DeviceLostError, InternalError, LostError, OutOfMemoryError, TroupeError, ValueError, type ErrorPlace,
+  DeviceLostError, InternalError, LostError, OutOfMemoryError, ValueError, type ErrorPlace,
 } from "../errors.ts";
 import {
   Control, failureCodes, FailureRow, failureSlots, rootOf, rootRecord, type FailureName,
@@ -130,10 +131,10 @@ export function ticketLostError(device: string, reason: string): DeviceLostError
   });
 }
 
-/** The error that says why a device died for good. */
+/** The error that says why a device died for good (it would not start, or died too often). */
 export function deviceLostError(device: string, reason: string): DeviceLostError {
-  return new DeviceLostError(`the device died${reason === "" ? "" : `: ${reason}`}`, {
+  return new DeviceLostError(`the device is lost${reason === "" ? "" : `: ${reason}`}`, {
     device,
-    remedy: "It was restarted 3 times within a minute and gave up; close it and open it again.",
+    remedy: "It could not be started, or died more than 3 times within a minute. Close it and make it anew.",
   });
 }

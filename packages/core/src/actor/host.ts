@@ -22,7 +22,7 @@ export interface HostSpec {
   /** The device's options, as `createDevice` got them. */
   readonly options: unknown;
   /** To be called once when one of the threads has died unasked and all others of this life have stopped. */
-  onDeath(reason: string): void;
+  readonly onDeath: (reason: string) => void;
 }
 
 export interface Host {

@@ -21,8 +21,8 @@ export function addToLibrary(memory: DeviceMemory, number: number, position: num
 
 /** Kernel `number`, parsed anew. */
 export function libraryKernel(memory: DeviceMemory, number: number): Kernel {
-  const position = memory.libraryIndex[number * LibraryRow.words + LibraryRow.position] as number;
-  const bytes = memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes] as number;
+  const position = memory.libraryIndex[number * LibraryRow.words + LibraryRow.position];
+  const bytes = memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes];
   // A private copy: TextDecoder refuses shared memory.
   const text = new Uint8Array(bytes);
   text.set(memory.library.subarray(position, position + bytes));

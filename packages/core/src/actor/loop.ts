@@ -55,7 +55,6 @@ class Actor {
   readonly #block: (storage: number) => number;
   #position: number;
   #sequence: number;
-  #guard = 0;
   /** Roots that reads of this stream told already: a guarded step skipped for one of them says nothing more. */
   readonly #told = new Set<number>();
 
@@ -129,7 +128,7 @@ class Actor {
     let count = 0;
     while (this.#position !== head) {
       const at = this.#position & mask;
-      const first = words[at] as number;
+      const first = words[at];
       const kind = (first & 0xff) as MessageKind;
       if (kind !== Message.pad) {
         const sequence = (this.#sequence + 1) | 0;
@@ -146,6 +145,7 @@ class Actor {
       if (++count === batch) {
         count = 0;
         this.#publishTail();
+        if (!this.#storages.untroubled) this.#storages.sweep();
         if (Atomics.load(control, Control.closing) === 1) return;
       }
     }
@@ -167,14 +167,14 @@ class Actor {
   /** Runs the message whose header is at `words[at]`. */
   #step(kind: MessageKind, at: number, size: number): void {
     const words = this.#ring;
-    const a = words[at + 1] as number;
+    const a = words[at + 1];
     switch (kind) {
       case Message.run:
       case Message.runGuarded:
         this.#run(at, kind === Message.runGuarded);
         break;
       case Message.allocate:
-        this.#allocate(a, (words[at + 2] as number) >>> 0);
+        this.#allocate(a, (words[at + 2]) >>> 0);
         break;
       case Message.free:
         this.#storages.free(a);
@@ -186,10 +186,10 @@ class Actor {
         this.#kernels[a] = undefined;
         break;
       case Message.upload:
-        this.#upload(a, (words[at + 2] as number) >>> 0, words[at + 3] as number, words[at + 4] as number);
+        this.#upload(a, (words[at + 2]) >>> 0, words[at + 3], words[at + 4]);
         break;
       case Message.read:
-        this.#read(a, words[at + 2] as number, (words[at + 3] as number) >>> 0, (words[at + 4] as number) >>> 0);
+        this.#read(a, words[at + 2], (words[at + 3]) >>> 0, (words[at + 4]) >>> 0);
         break;
       case Message.fence:
         this.#backend.synchronize();
@@ -199,7 +199,7 @@ class Actor {
         break;
       case Message.send:
         this.#exchange.send(
-          a, words[at + 2] as number, (words[at + 3] as number) >>> 0, (words[at + 4] as number) >>> 0, words[at + 5] as number,
+          a, words[at + 2], (words[at + 3]) >>> 0, (words[at + 4]) >>> 0, words[at + 5],
         );
         break;
       case Message.receive:
@@ -209,8 +209,7 @@ class Actor {
         this.#collective(at);
         break;
       case Message.guard:
-        this.#guard = 0;
-        for (let i = 1; i < size && this.#guard === 0; i++) this.#guard = this.#storages.root(words[at + i] as number);
+        this.#setGuard(at, size);
         break;
       case Message.recover:
         this.#recover(a);
@@ -218,6 +217,12 @@ class Actor {
       case Message.pad:
         break;
     }
+  }
+
+  #setGuard(at: number, size: number): void {
+    let root = 0;
+    for (let i = 1; i < size && root === 0; i++) root = this.#storages.root(this.#ring[at + i]);
+    this.#control[Control.guard] = root;
   }
 
   #allocate(storage: number, bytes: number): void {
@@ -258,10 +263,13 @@ class Actor {
 
   #run(at: number, guarded: boolean): void {
     const words = this.#ring;
-    const number = words[at + 1] as number;
-    if (guarded && this.#guard !== 0) {
-      if (!this.#told.has(this.#guard)) this.#control[Control.untold] = this.#guard;
-      return;
+    const number = words[at + 1];
+    if (guarded) {
+      const guard = this.#control[Control.guard];
+      if (guard !== 0) {
+        if (!this.#told.has(guard)) this.#control[Control.untold] = guard;
+        return;
+      }
     }
     const entry = this.#kernels[number] ?? this.#prepare(number);
     const untroubled = this.#storages.untroubled;
@@ -274,7 +282,7 @@ class Actor {
         const fault = this.#backend.run(entry.prepared, words, at + 3, this.#block);
         if (fault !== undefined) root = this.#fault(fault, number, at);
       } catch (error) {
-        root = this.#failed(error, number, words[at + 2] as number, 0);
+        root = this.#failed(error, number, words[at + 2], 0);
       }
     }
     if (root !== 0) this.#poison(entry, at, root);
@@ -287,13 +295,13 @@ class Actor {
     const storages = this.#storages;
     let root = 0;
     for (let i = 0; i < entry.operands && root === 0; i++) {
-      const storage = words[at + 3 + 2 * i] as number;
+      const storage = words[at + 3 + 2 * i];
       const own = storages.root(storage);
       if (own === 0) continue;
       const output = i >= entry.inputs;
       if (output && !storages.hasBlock(storage)) {
         if (rootDevice(own) === this.#memory.number) {
-          attributeFailure(this.#memory, own, words[at + 1] as number, words[at + 2] as number);
+          attributeFailure(this.#memory, own, words[at + 1], words[at + 2]);
         }
         root = own;
       } else if (!output || entry.kernel.outputs[i - entry.inputs]?.overwrites !== true) root = own;
@@ -302,7 +310,7 @@ class Actor {
       this.#poison(entry, at, root);
       return false;
     }
-    for (let i = entry.inputs; i < entry.operands; i++) storages.awaitPins(words[at + 3 + 2 * i] as number);
+    for (let i = entry.inputs; i < entry.operands; i++) storages.awaitPins(words[at + 3 + 2 * i]);
     return true;
   }
 
@@ -310,7 +318,7 @@ class Actor {
   #poison(entry: Entry, at: number, root: number): void {
     const storages = this.#storages;
     for (let i = entry.inputs; i < entry.operands; i++) {
-      const storage = this.#ring[at + 3 + 2 * i] as number;
+      const storage = this.#ring[at + 3 + 2 * i];
       if (storages.root(storage) === 0 || (storages.hasBlock(storage) && this.#replacesWhole(entry, at, i))) {
         storages.setRoot(storage, root);
       }
@@ -319,7 +327,7 @@ class Actor {
 
   #clearOverwritten(entry: Entry, at: number): void {
     for (let i = entry.inputs; i < entry.operands; i++) {
-      const storage = this.#ring[at + 3 + 2 * i] as number;
+      const storage = this.#ring[at + 3 + 2 * i];
       if (this.#storages.root(storage) !== 0 && this.#replacesWhole(entry, at, i)) this.#storages.setRoot(storage, 0);
     }
   }
@@ -335,9 +343,9 @@ class Actor {
     // An axis along which the output does not move (a reduced one) does not count.
     let elements = 1;
     for (let axis = 0; axis < kernel.axes; axis++) {
-      if (words[strides + axis] !== 0) elements *= words[sizes + axis] as number;
+      if (words[strides + axis] !== 0) elements *= words[sizes + axis];
     }
-    return elements * itemSize(output.dtype) >= this.#storages.bytes(words[at + 3 + 2 * i] as number);
+    return elements * itemSize(output.dtype) >= this.#storages.bytes(words[at + 3 + 2 * i]);
   }
 
   #upload(storage: number, byteOffset: number, position: number, bytes: number): void {
@@ -358,7 +366,7 @@ class Actor {
 
   #read(ticket: number, storage: number, byteOffset: number, bytes: number): void {
     const root = this.#storages.root(storage);
-    const untold = this.#control[Control.untold] as number;
+    const untold = this.#control[Control.untold];
     if (root !== 0 || untold !== 0) {
       const told = root === 0 ? untold : root;
       if (told === untold) this.#control[Control.untold] = 0;
@@ -405,14 +413,14 @@ class Actor {
 
   #receive(at: number): void {
     const words = this.#ring;
-    const storage = words[at + 2] as number;
-    const bytes = (words[at + 4] as number) >>> 0;
+    const storage = words[at + 2];
+    const bytes = (words[at + 4]) >>> 0;
     const storages = this.#storages;
     storages.awaitPins(storage);
     let root: number;
     try {
       root = this.#exchange.receive(
-        words[at + 1] as number, storage, (words[at + 3] as number) >>> 0, bytes, words[at + 5] as number,
+        words[at + 1], storage, (words[at + 3]) >>> 0, bytes, words[at + 5],
       );
     } catch (error) {
       root = this.#failed(error, -1, 0, bytes);
@@ -424,15 +432,15 @@ class Actor {
   #collective(at: number): void {
     const words = this.#ring;
     const isGuard = words[at + 1] === Collective.guard;
-    const storage = words[at + 4] as number;
+    const storage = words[at + 4];
     if (!isGuard) this.#storages.awaitPins(storage);
     let root: number;
     try {
-      root = this.#exchange.collective(words, at + 1, this.#guard);
+      root = this.#exchange.collective(words, at + 1, this.#control[Control.guard]);
     } catch (error) {
       root = this.#failed(error, -1, 0, 0);
     }
-    if (isGuard) this.#guard = root;
+    if (isGuard) this.#control[Control.guard] = root;
     else if (root !== 0 && this.#storages.root(storage) === 0) this.#storages.setRoot(storage, root);
   }
 
@@ -442,7 +450,7 @@ class Actor {
 
   #record(code: FailureName, kernel: number, at: number, detail: number, said: string): number {
     return recordFailure(this.#memory, {
-      code, kernel, site: this.#ring[at + 2] as number, sequence: this.#sequence, detail, text: said,
+      code, kernel, site: this.#ring[at + 2], sequence: this.#sequence, detail, text: said,
     });
   }
 

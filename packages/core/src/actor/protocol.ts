@@ -93,7 +93,7 @@ export const Control = {
   epoch: 81,
   /** 1 once the actor must leave its loop after the message in progress. */
   closing: 82,
-  /** The root that says why the device died for good. */
+  /** The root that says why the actor died last. */
   reason: 83,
   /** Bytes that live storages hold, their peak, and bytes that the pool holds back for reuse (in units of 16 bytes). */
   bytesLive: 112,
@@ -105,6 +105,8 @@ export const Control = {
   failures: 116,
   /** The root of a guarded step that was skipped and not yet told to a read, or 0. */
   untold: 117,
+  /** The guard of guarded launches: a poison root, or 0. */
+  guard: 118,
   words: 128,
 } as const;
 

@@ -3,7 +3,7 @@ import type { Directory } from "./directory.ts";
 import { markTold, recordFailure } from "./failures.ts";
 import { libraryKernel } from "./library.ts";
 import {
-  Collective, Control, Group, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer, type MessageKind,
+  Collective, Control, Group, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer, type LifeState, type MessageKind,
 } from "./protocol.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
 import { isGone, releaseSpinners, slice } from "./waiting.ts";
@@ -14,35 +14,37 @@ const patience = 1000;
 /**
  * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place whom it
  * owes something, and steps over it (or leaves it to be begun again, where that changes nothing).
- * @returns the root of the failure record that says why; it counts as told where no storage was lost.
+ * The failure record that says why counts as told where no storage was lost.
+ * @param life what becomes of the actor: `restarting`, or `dead` for good.
  */
-export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: string): number {
+export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: string, life: LifeState): void {
   const { control } = memory;
   releaseSpinners(company, memory);
   const begun = control[Control.started] !== control[Control.finished];
-  const at = (control[Control.position] as number) & (memory.ring.length - 1);
-  const kind = begun ? ((memory.ring[at] as number) & 0xff) as MessageKind : Message.pad;
+  const at = (control[Control.position]) & (memory.ring.length - 1);
+  const kind = begun ? ((memory.ring[at]) & 0xff) as MessageKind : Message.pad;
   const isRun = kind === Message.run || kind === Message.runGuarded;
   const root = recordFailure(memory, {
     code: "lost",
-    kernel: isRun ? (memory.ring[at + 1] as number) : -1,
-    site: isRun ? (memory.ring[at + 2] as number) : 0,
-    sequence: control[Control.started] as number,
+    kernel: isRun ? (memory.ring[at + 1]) : -1,
+    site: isRun ? (memory.ring[at + 2]) : 0,
+    sequence: control[Control.started],
     detail: 0,
     text: reason,
   });
+  control[Control.reason] = root;
+  Atomics.store(control, Control.life, life);
   const harmed = begun && giveUpMessage(memory, company, kind, at, root);
   loseTickets(memory, root);
   if (!harmed) markTold(memory, root);
   Atomics.store(control, Control.parked, 0);
   ring(company);
-  return root;
 }
 
 /** @returns whether something was lost. */
 function giveUpMessage(memory: DeviceMemory, company: CompanyMemory, kind: MessageKind, at: number, root: number): boolean {
   const { control, ring: words } = memory;
-  const word = (index: number): number => words[at + index] as number;
+  const word = (index: number): number => words[at + index];
   switch (kind) {
     case Message.run:
     case Message.runGuarded: {
@@ -67,7 +69,8 @@ function giveUpMessage(memory: DeviceMemory, company: CompanyMemory, kind: Messa
       break;
     }
     case Message.collective:
-      if (word(1) !== Collective.guard) markLost(memory, word(4), root);
+      if (word(1) === Collective.guard) control[Control.guard] = root;
+      else markLost(memory, word(4), root);
       leaveCollective(memory, company, word(2), word(3), root);
       break;
     case Message.read:
@@ -81,13 +84,13 @@ function giveUpMessage(memory: DeviceMemory, company: CompanyMemory, kind: Messa
     case Message.guard:
     case Message.recover:
       // Begun again by the next thread: doing these twice is doing them once.
-      control[Control.finished] = ((control[Control.started] as number) - 1) | 0;
-      control[Control.started] = control[Control.finished] as number;
+      control[Control.finished] = ((control[Control.started]) - 1) | 0;
+      control[Control.started] = control[Control.finished];
       return false;
   }
-  control[Control.position] = ((control[Control.position] as number) + (word(0) >>> 8)) | 0;
-  control[Control.finished] = control[Control.started] as number;
-  Atomics.store(control, Control.tail, control[Control.position] as number);
+  control[Control.position] = ((control[Control.position]) + (word(0) >>> 8)) | 0;
+  control[Control.finished] = control[Control.started];
+  Atomics.store(control, Control.tail, control[Control.position]);
   return kind !== Message.read && kind !== Message.fence;
 }
 
@@ -138,8 +141,8 @@ export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, direc
     waitWhile(open, transfers, row + Transfer.taken, deadline);
     if (open() && transfers[row + Transfer.root] === 0) Atomics.store(transfers, row + Transfer.root, lostOffer(memory));
   }
-  for (let row = 0; row < groups.length && (groups[row + Group.size] as number) > 0; row += Group.words) {
-    const members = [...groups.subarray(row + Group.members, row + Group.members + (groups[row + Group.size] as number))];
+  for (let row = 0; row < groups.length && (groups[row + Group.size]) > 0; row += Group.words) {
+    const members = [...groups.subarray(row + Group.members, row + Group.members + (groups[row + Group.size]))];
     const own = members.indexOf(memory.number);
     if (own < 0) continue;
     for (let board = 0; board < Group.boards; board++) {

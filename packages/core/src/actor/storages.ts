@@ -37,7 +37,7 @@ export class Storages {
     this.#control = memory.control;
     this.#backend = backend;
     const table = memory.storages;
-    this.block = (storage) => table[storage * StorageRow.words] as number;
+    this.block = (storage) => table[storage * StorageRow.words];
   }
 
   /** True while no storage is poisoned or pinned: launches need no look at their operands. */
@@ -54,10 +54,10 @@ export class Storages {
       if (table[row + StorageRow.live] !== 1) continue;
       left -= 1;
       live += 1;
-      const bytes = (table[row + StorageRow.bytes] as number) >>> 0;
+      const bytes = (table[row + StorageRow.bytes]) >>> 0;
       if (table[row + StorageRow.root] !== 0) this.#poisoned += 1;
       if (table[row] === noBlock) continue;
-      blocks.push({ block: table[row] as number, bytes });
+      blocks.push({ block: table[row], bytes });
       this.#liveBytes += this.#rounded(bytes);
     }
     this.#control[Control.storages] = live;
@@ -66,11 +66,11 @@ export class Storages {
   }
 
   root(storage: number): number {
-    return this.#table[storage * StorageRow.words + StorageRow.root] as number;
+    return this.#table[storage * StorageRow.words + StorageRow.root];
   }
 
   bytes(storage: number): number {
-    return (this.#table[storage * StorageRow.words + StorageRow.bytes] as number) >>> 0;
+    return (this.#table[storage * StorageRow.words + StorageRow.bytes]) >>> 0;
   }
 
   hasBlock(storage: number): boolean {
@@ -96,8 +96,9 @@ export class Storages {
     table[row + StorageRow.bytes] = bytes;
     table[row + StorageRow.root] = 0;
     table[row] = noBlock;
+    // Counted before it is live: after a crash in between, `restore` looks too far rather than not far enough.
+    (this.#control[Control.storages])++;
     table[row + StorageRow.live] = 1;
-    (this.#control[Control.storages] as number)++;
     this.allocateBlock(storage);
   }
 
@@ -124,11 +125,11 @@ export class Storages {
     const row = storage * StorageRow.words;
     if (table[row + StorageRow.live] !== 1) return;
     if (table[row + StorageRow.root] !== 0) this.setRoot(storage, 0);
-    const block = table[row] as number;
-    const bytes = (table[row + StorageRow.bytes] as number) >>> 0;
+    const block = table[row];
+    const bytes = (table[row + StorageRow.bytes]) >>> 0;
     table[row + StorageRow.live] = 0;
     table[row + StorageRow.bytes] = 0;
-    (this.#control[Control.storages] as number)--;
+    (this.#control[Control.storages])--;
     if (block === noBlock) return;
     this.#liveBytes -= this.#rounded(bytes);
     const pins = this.#pins.size === 0 ? undefined : this.#pins.get(storage);
@@ -165,7 +166,7 @@ export class Storages {
       if (dropReleased(pins) === 0) this.#pins.delete(storage);
     }
     for (let i = this.#deferred.length - 1; i >= 0; i--) {
-      const deferred = this.#deferred[i] as DeferredFree;
+      const deferred = this.#deferred[i];
       if (dropReleased(deferred.pins) > 0) continue;
       this.#deferred.splice(i, 1);
       this.#backend.free(deferred.block, deferred.bytes);
@@ -182,7 +183,7 @@ export class Storages {
     const control = this.#control;
     const live = this.#liveBytes / accountUnit;
     control[Control.bytesLive] = live;
-    if (live > (control[Control.bytesPeak] as number)) control[Control.bytesPeak] = live;
+    if (live > (control[Control.bytesPeak])) control[Control.bytesPeak] = live;
   }
 
   /** Brings the pool's figure up to date; cheap enough for when the mailbox is empty, not for every message. */
@@ -194,7 +195,7 @@ export class Storages {
 /** Removes released pins from the list; returns how many are left. */
 function dropReleased(pins: Pin[]): number {
   for (let i = pins.length - 1; i >= 0; i--) {
-    const pin = pins[i] as Pin;
+    const pin = pins[i];
     if (!pin.released()) continue;
     pin.release?.();
     pins.splice(i, 1);

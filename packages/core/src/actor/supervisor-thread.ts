@@ -64,11 +64,6 @@ function newPort(): { readonly here: MessagePort; readonly there: MessagePort } 
   return { here, there };
 }
 
-function setLife(memory: DeviceMemory, life: number): void {
-  Atomics.store(memory.control, Control.life, life);
-  ring(company);
-}
-
 class Supervised {
   readonly #memory: DeviceMemory;
   readonly #request: BootRequest;
@@ -85,7 +80,8 @@ class Supervised {
   /** The actor leaves after its message in progress; when it does not in time, or is dead, its threads are ended. */
   async close(): Promise<void> {
     await Effect.runPromise(this.#leave().pipe(Effect.andThen(Fiber.interrupt(this.#fiber))));
-    setLife(this.#memory, Life.closed);
+    Atomics.store(this.#memory.control, Control.life, Life.closed);
+    ring(company);
     for (let i = entries.length - 1; i >= 0; i--) {
       const entry = entries[i];
       if (entry?.kind === "buffer" && entry.device === this.#memory.number) entries.splice(i, 1);
@@ -129,17 +125,17 @@ class Supervised {
       while (Atomics.load(memory.control, Control.closing) === 0) {
         const reason = yield* oneLife(host, memory, deaths);
         if (Atomics.load(memory.control, Control.closing) === 1) return;
-        setLife(memory, Life.restarting);
-        const root = salvage(memory, company, reason);
         const now = performance.now();
         times.push(now);
-        if (times.filter((time) => now - time < restartWindow).length > restartLimit) return giveUp(memory, root);
+        const tooOften = times.filter((time) => now - time < restartWindow).length > restartLimit;
+        salvage(memory, company, reason, tooOften ? Life.dead : Life.restarting);
+        if (tooOften) return;
       }
     });
     return run().pipe(
       Effect.scoped,
       Effect.catch((reason: string) => Effect.sync(() => {
-        giveUp(memory, salvage(memory, company, reason));
+        salvage(memory, company, reason, Life.dead);
       })),
     );
   }
@@ -177,11 +173,6 @@ function oneLife(host: Host, memory: DeviceMemory, deaths: Queue.Queue<string>):
       here.close();
     })),
   );
-}
-
-function giveUp(memory: DeviceMemory, root: number): void {
-  Atomics.store(memory.control, Control.reason, root);
-  setLife(memory, Life.dead);
 }
 
 function reasonOf(error: unknown): string {

@@ -205,10 +205,16 @@ class Pass {
       this.#memory?.pending(gradient);
       return;
     }
-    const sum = this.#memory === undefined ? ops.add(before, gradient) : this.#memory.scoped(() => [ops.add(before, gradient)])[0];
-    inbox.gradients[slot] = sum;
-    this.#memory?.pending(sum as Tensor);
-    this.#memory?.consumed(before);
+    if (this.#memory === undefined) {
+      inbox.gradients[slot] = ops.add(before, gradient);
+    } else if (this.#memory.isWritable(before)) {
+      ops.addInPlace(before, gradient);
+    } else {
+      const [sum] = this.#memory.scoped(() => [ops.add(before, gradient)]);
+      inbox.gradients[slot] = sum;
+      if (sum !== undefined) this.#memory.pending(sum);
+      this.#memory.consumed(before);
+    }
   }
 
   #accumulate(variable: Tensor, gradient: Tensor): void {
@@ -279,11 +285,16 @@ class GradientMemory {
     }
   }
 
-  /** Takes the gradient's memory out of the count, when nobody else needs it: the caller may keep it and write to it. */
-  claim(gradient: Tensor): boolean {
+  /** Whether nobody else needs this gradient's memory, and it holds nothing else: a sum may be written over it. */
+  isWritable(gradient: Tensor): boolean {
     const memory = this.#own(gradient);
-    if (memory === undefined || this.#uses.get(memory) !== 1 || !gradient.value.isWhole) return false;
-    this.#uses.delete(memory);
+    return memory !== undefined && this.#uses.get(memory) === 1 && gradient.value.isWhole;
+  }
+
+  /** Takes the gradient's memory out of the count, if nobody else needs it: the caller may keep it and write to it. */
+  claim(gradient: Tensor): boolean {
+    if (!this.isWritable(gradient)) return false;
+    this.#uses.delete(gradient.value.identity);
     return true;
   }
 

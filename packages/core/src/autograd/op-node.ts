@@ -51,13 +51,14 @@ export class OpNode<A> extends Node implements Saved {
     this.#op = op;
     this.#attrs = attrs;
     this.edges = edges;
-    this.output = output;
+    // Metas of their own: the values would keep memory alive that no gradient needs.
+    this.output = { shape: output.shape, dtype: output.dtype };
     const metas = new Array<Meta | undefined>(inputs.length);
     let numbers: (number | undefined)[] | undefined;
     for (let i = 0; i < inputs.length; i++) {
       const input = inputs[i];
       if (typeof input === "number") (numbers ??= new Array<number | undefined>(inputs.length))[i] = input;
-      else metas[i] = input.value;
+      else metas[i] = { shape: input.shape, dtype: input.dtype };
     }
     this.inputs = metas;
     this.#numbers = numbers;

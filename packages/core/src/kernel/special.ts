@@ -175,7 +175,8 @@ export function lgamma(x: number): number {
 
 /** lgamma on [1, 2], with x - 1 and x - 2 as the caller knows them exactly. */
 function onUnitRange(x: number, fromOne: number, fromTwo: number): number {
-  return fromOne * fromTwo * polynomial(x - 1.5, LGAMMA);
+  // Adding 0 turns the -0 at 1 into 0.
+  return fromOne * fromTwo * polynomial(x - 1.5, LGAMMA) + 0;
 }
 
 /** B(2n) / (2n) for n = 7 .. 1. */

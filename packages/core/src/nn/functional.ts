@@ -16,6 +16,7 @@ export { scaledDotProductAttention } from "../ops/composite/attention.ts";
 export { linear } from "../ops/contract.ts";
 export { bilinear } from "../ops/composite/products.ts";
 export { embedding } from "../ops/index.ts";
+export { pad } from "../ops/pad.ts";
 export { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d } from "../ops/conv.ts";
 export {
   adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d, adaptiveMaxPool1d, adaptiveMaxPool2d, adaptiveMaxPool3d, avgPool1d, avgPool2d,

@@ -2,7 +2,7 @@
 import { DTypeError, ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { apply, applyTo } from "./dispatch.ts";
-import { indexOp, indexPutOp } from "./index.ts";
+import { indexOp, indexPutOp } from "./places.ts";
 import { broadcastTensors, stack } from "./join.ts";
 import { placesOf } from "./masked.ts";
 
@@ -35,7 +35,8 @@ function prepare(x: Tensor, indices: TensorIndices): Prepared {
       dims.push(dim++);
     }
   }
-  if (dim > x.dim()) throw new ShapeError(`too many indices for tensor of dimension ${x.dim()} (got ${dim})`, { op: "index" });
+  if (dim > x.dim())
+    throw new ShapeError(`too many indices for tensor of dimension ${x.dim()} (got ${dim})`, { op: "index" });
   if (dims.length === 0) throw new ShapeError("indexing by tensors needs at least one index", { op: "index" });
   return { dims, index: places.length === 1 ? places[0].unsqueeze(0) : stack(aligned(places)) };
 }
@@ -43,7 +44,10 @@ function prepare(x: Tensor, indices: TensorIndices): Prepared {
 function asPlaces(index: Tensor): Tensor {
   if (index.dtype === "int64") return index;
   if (index.dtype === "int32" || index.numel() === 0) return index.to("int64");
-  throw new DTypeError("tensors used as indices must be long, byte or bool tensors", { op: "index", remedy: `The index is ${index.dtype}.` });
+  throw new DTypeError("tensors used as indices must be long, byte or bool tensors", {
+    op: "index",
+    remedy: `The index is ${index.dtype}.`,
+  });
 }
 
 function assertCovers(x: Tensor, mask: Tensor, dim: number): void {
@@ -61,7 +65,11 @@ function aligned(places: readonly Tensor[]): Tensor[] {
     return broadcastTensors(...places);
   } catch (cause) {
     const shapes = places.map(({ shape }) => `[${shape.join(", ")}]`).join(", ");
-    throw new ShapeError(`shape mismatch: indexing tensors could not be broadcast together with shapes ${shapes}`, { op: "index" }, { cause });
+    throw new ShapeError(
+      `shape mismatch: indexing tensors could not be broadcast together with shapes ${shapes}`,
+      { op: "index" },
+      { cause },
+    );
   }
 }
 
@@ -72,13 +80,23 @@ export function index(x: Tensor, indices: TensorIndices): Tensor {
 }
 
 /** `x` with `values` (broadcast) at `indices`, or added there (`torch.index_put`). */
-export function indexPut(x: Tensor, indices: TensorIndices, values: Tensor | number, accumulate: boolean | { readonly accumulate?: boolean } = false): Tensor {
+export function indexPut(
+  x: Tensor,
+  indices: TensorIndices,
+  values: Tensor | number,
+  accumulate: boolean | { readonly accumulate?: boolean } = false,
+): Tensor {
   const { dims, index: stacked } = prepare(x, indices);
   return apply(indexPutOp, [x, stacked, values], { dims, accumulate: flag(accumulate) });
 }
 
 /** As `indexPut`, written to `x` itself. */
-export function indexPut_(x: Tensor, indices: TensorIndices, values: Tensor | number, accumulate: boolean | { readonly accumulate?: boolean } = false): Tensor {
+export function indexPut_(
+  x: Tensor,
+  indices: TensorIndices,
+  values: Tensor | number,
+  accumulate: boolean | { readonly accumulate?: boolean } = false,
+): Tensor {
   const { dims, index: stacked } = prepare(x, indices);
   return applyTo(indexPutOp, x, [x, stacked, values], { dims, accumulate: flag(accumulate) });
 }

@@ -9,7 +9,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { LoopKernel } from "../kernel/ir.ts";
 import { numelOf } from "../tensor/shape.ts";
 import { allocate, LocalValue } from "../tensor/value.ts";
-import { contractInto } from "./contraction.ts";
+import { Contraction } from "./contraction.ts";
 import { innerStride } from "./iteration.ts";
 import { KernelCache, launch } from "./launch.ts";
 import { copyInto } from "./moves.ts";
@@ -76,14 +76,25 @@ function groupOf({ x, w, y }: Places, group: number, groups: number): Places {
   };
 }
 
-const spatialLetters = ["p", "q", "r"];
-const kernelLetters = ["i", "j", "l"];
-
-function letters(rank: number): { x: string; w: string; y: string } {
-  const kernel = kernelLetters.slice(0, rank).join("");
-  const spatial = spatialLetters.slice(0, rank).join("");
-  return { x: `nc${kernel}${spatial}`, w: `oc${kernel}`, y: `no${spatial}` };
+/** The sums over windows as matrix products: of w and columns, w and y, y and columns. */
+interface Products {
+  readonly output: Contraction;
+  readonly columns: Contraction;
+  readonly weight: Contraction;
 }
+
+/** Columns are `[n, c, ...kernel, ...output]`; for the weight `[c, ...kernel, n, ...output]`, so that what is summed over is one axis. */
+function productsOf(rank: number): Products {
+  const [kernel, spatial] = ["ijl".slice(0, rank), "pqr".slice(0, rank)];
+  const [weight, output, columns] = [`oc${kernel}`, `no${spatial}`, `nc${kernel}${spatial}`];
+  return {
+    output: new Contraction(weight, columns, output),
+    columns: new Contraction(weight, output, columns),
+    weight: new Contraction(output, `c${kernel}n${spatial}`, weight),
+  };
+}
+
+const products = [1, 2, 3].map(productsOf);
 
 /** Calls `use` with successive ranges of images whose windows are few enough to be copied at a time. */
 function forChunks({ x }: Places, { kernel, output }: Windows, use: (from: number, count: number) => void): void {
@@ -98,12 +109,10 @@ function isPointwise({ kernel, stride, padding }: Windows): boolean {
 }
 
 function unfoldedOutput(places: Places, attrs: Convolution): void {
-  const index = letters(attrs.kernel.length);
+  const { output } = products[attrs.kernel.length - 1];
   forChunks(places, attrs, (from, count) => {
     const y = narrowed(places.y, 0, from, count);
-    withColumns(narrowed(places.x, 0, from, count), attrs, (columns) => {
-      contractInto({ value: places.w, index: index.w }, { value: columns, index: index.x }, { value: y, index: index.y });
-    });
+    withColumns(narrowed(places.x, 0, from, count), attrs, (columns) => output.run(places.w, columns, y));
   });
 }
 
@@ -122,18 +131,15 @@ function withColumns(x: LocalValue, attrs: Windows, use: (columns: LocalValue) =
 }
 
 function unfoldedInput(places: Places, attrs: Convolution): void {
-  const index = letters(attrs.kernel.length);
+  const product = products[attrs.kernel.length - 1].columns;
   forChunks(places, attrs, (from, count) => {
     const [x, y] = [narrowed(places.x, 0, from, count), narrowed(places.y, 0, from, count)];
-    const product = (columns: LocalValue): void => {
-      contractInto({ value: places.w, index: index.w }, { value: y, index: index.y }, { value: columns, index: index.x });
-    };
     if (isPointwise(attrs)) {
-      withWindows(x, attrs, product);
+      withWindows(x, attrs, (columns) => product.run(places.w, y, columns));
       return;
     }
     const columns = allocate(x.device, [...x.shape.slice(0, 2), ...attrs.kernel, ...attrs.output], x.dtype);
-    product(columns);
+    product.run(places.w, y, columns);
     foldInto(columns, x, attrs);
     columns.storage.dispose();
   });
@@ -141,16 +147,14 @@ function unfoldedInput(places: Places, attrs: Convolution): void {
 
 function unfoldedWeight(places: Places, attrs: Convolution): void {
   const { x, y, w } = places;
-  const index = letters(attrs.kernel.length);
-  // Images are summed over together with windows: in the copy they stand beside them, so that both are one axis.
+  const product = products[attrs.kernel.length - 1].weight;
   const images = 1 + attrs.kernel.length;
-  const columnIndex = index.x.slice(1, 1 + images) + index.x[0] + index.x.slice(1 + images);
   forChunks(places, attrs, (from, count) => {
     withWindows(narrowed(x, 0, from, count), attrs, (view) => {
       const columns = allocate(x.device, [...view.shape.slice(1, 1 + images), count, ...attrs.output], x.dtype);
       copyInto(view, movedAxis(columns, images, 0));
       const part = from === 0 ? w : allocate(x.device, w.shape, w.dtype);
-      contractInto({ value: narrowed(y, 0, from, count), index: index.y }, { value: columns, index: columnIndex }, { value: part, index: index.w });
+      product.run(narrowed(y, 0, from, count), columns, part);
       columns.storage.dispose();
       if (part === w) return;
       accumulateInto(w, part);

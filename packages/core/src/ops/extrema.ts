@@ -20,7 +20,7 @@ type Extreme = "max" | "min";
 
 const starts: Readonly<Record<Extreme, (type: DType) => string>> = { max: lowest, min: highest };
 
-// --- values ---------------------------------------------------------------------------------------------------------------------
+// --- values ----------------------------------------------------------------------------------------------------------
 
 /** The gradient is shared evenly by the elements that equal the extreme. */
 function valuesEntry(name: string, extreme: Extreme): ReduceEntry {
@@ -41,7 +41,9 @@ function valuesEntry(name: string, extreme: Extreme): ReduceEntry {
   };
 }
 
-function valuesFunction(op: ReduceOp): ((x: Tensor, ...args: Optional<[dim: Dims, keepdim: boolean]>) => Tensor) & { readonly op: Op<ReduceAttrs> } {
+function valuesFunction(
+  op: ReduceOp,
+): ((x: Tensor, ...args: Optional<[dim: Dims, keepdim: boolean]>) => Tensor) & { readonly op: Op<ReduceAttrs> } {
   const call = (x: Tensor, ...args: Optional<[dim: Dims, keepdim: boolean]>): Tensor => {
     const { dim, keepdim = false } = parameters<{ dim?: Dims; keepdim?: boolean }>(op.name, ["dim", "keepdim"], args);
     return apply(op, [x], { dims: dimsOf(x, dim, op.name), keepdim });
@@ -56,10 +58,16 @@ export const amax = valuesFunction(defineReduce("amax", valuesEntry("amax", "max
 export const amin = valuesFunction(defineReduce("amin", valuesEntry("amin", "min")));
 
 /** Least and greatest elements (`torch.aminmax`). */
-export function aminmax(x: Tensor, ...args: Optional<[dim: number, keepdim: boolean]>): NamedTuple<"min" | "max", Tensor> {
+export function aminmax(
+  x: Tensor,
+  ...args: Optional<[dim: number, keepdim: boolean]>
+): NamedTuple<"min" | "max", Tensor> {
   const { dim, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>("aminmax", ["dim", "keepdim"], args);
   if (dim === undefined && x.numel() === 0) {
-    throw new ShapeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.", { op: "aminmax" });
+    throw new ShapeError(
+      "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.",
+      { op: "aminmax" },
+    );
   }
   const attrs = { dims: dimsOf(x, dim, "aminmax"), keepdim };
   // A 0-dim operand keeps the dimension that it was asked to keep.
@@ -71,7 +79,7 @@ export function aminmax(x: Tensor, ...args: Optional<[dim: number, keepdim: bool
 const aminmaxLeast = defineReduce("aminmax", valuesEntry("aminmax", "min"));
 const aminmaxGreatest = defineReduce("aminmax", valuesEntry("aminmax", "max"));
 
-// --- values and places ----------------------------------------------------------------------------------------------------------
+// --- values and places -----------------------------------------------------------------------------------------------
 
 /** Whether `a` goes before `b`: it is more extreme, or the NaN of the two. */
 function beats(a: Expr, b: Expr, extreme: Extreme): Expr {
@@ -93,7 +101,9 @@ function placed(name: string, extreme: Extreme): Reduction {
       return [better.where(x, best), better.where(index(), place)];
     },
     combine: ([best, place], [other, otherPlace]) => {
-      const level = beats(best, other, extreme).or(beats(other, best, extreme)).not();
+      const level = beats(best, other, extreme)
+        .or(beats(other, best, extreme))
+        .not();
       const takes = beats(other, best, extreme).or(level.and(otherPlace.lt(place)));
       return [takes.where(other, best), takes.where(otherPlace, place)];
     },
@@ -104,7 +114,10 @@ function argEntry(name: string, extreme: Extreme): ReduceEntry {
   return {
     type: (operand) => {
       if (operand !== "bool") return { compute: operand, results: ["int64"] };
-      throw new DTypeError(`"${name}" not implemented for '${scalarType(operand)}'`, { op: name, remedy: 'Convert with .to("uint8") first.' });
+      throw new DTypeError(`"${name}" not implemented for '${scalarType(operand)}'`, {
+        op: name,
+        remedy: 'Convert with .to("uint8") first.',
+      });
     },
     nonEmpty: true,
     reduction: { ...placed(name, extreme), finish: ([, place]) => [place] },
@@ -113,7 +126,11 @@ function argEntry(name: string, extreme: Extreme): ReduceEntry {
 
 function argFunction(op: ReduceOp): (x: Tensor, ...args: Optional<[dim: number | null, keepdim: boolean]>) => Tensor {
   return (x, ...args) => {
-    const { dim, keepdim = false } = parameters<{ dim?: number | null; keepdim?: boolean }>(op.name, ["dim", "keepdim"], args);
+    const { dim, keepdim = false } = parameters<{ dim?: number | null; keepdim?: boolean }>(
+      op.name,
+      ["dim", "keepdim"],
+      args,
+    );
     return apply(op, [x], { dims: dimsOf(x, dim, op.name), keepdim });
   };
 }
@@ -166,7 +183,9 @@ function extremeFunction(name: Extreme): ExtremeFunction {
   return call as ExtremeFunction;
 }
 
-/** The greatest element; with `dim` values and indices along it; with a tensor the greater of each two (`torch.max`). */
+/**
+ * The greatest element; with `dim` values and indices along it; with a tensor the greater of each two (`torch.max`).
+ */
 export const max = extremeFunction("max");
 
 /** The least element; with `dim` values and indices along it; with a tensor the lesser of each two (`torch.min`). */

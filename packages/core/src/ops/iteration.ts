@@ -13,17 +13,22 @@ export interface Iteration {
  * space becomes one axis.
  */
 export function collapse(shape: Shape, strides: readonly (readonly number[])[]): Iteration {
+  const operands = strides.length;
   const sizes: number[] = [];
-  const result: number[][] = strides.map(() => []);
+  const result = new Array<number[]>(operands);
+  for (let k = 0; k < operands; k++) result[k] = [];
   for (let axis = 0; axis < shape.length; axis++) {
-    if (shape[axis] === 1) continue;
+    const size = shape[axis];
+    if (size === 1) continue;
     const last = sizes.length - 1;
-    if (last >= 0 && strides.every((own, k) => result[k][last] === own[axis] * shape[axis])) {
-      sizes[last] *= shape[axis];
-      strides.forEach((own, k) => (result[k][last] = own[axis]));
+    let merges = last >= 0;
+    for (let k = 0; merges && k < operands; k++) merges = result[k][last] === strides[k][axis] * size;
+    if (merges) {
+      sizes[last] *= size;
+      for (let k = 0; k < operands; k++) result[k][last] = strides[k][axis];
     } else {
-      sizes.push(shape[axis]);
-      strides.forEach((own, k) => result[k].push(own[axis]));
+      sizes.push(size);
+      for (let k = 0; k < operands; k++) result[k].push(strides[k][axis]);
     }
   }
   if (sizes.length === 0) {

@@ -11,7 +11,7 @@ import { parameters } from "./arguments.ts";
 import { apply } from "./dispatch.ts";
 import { where as choose } from "./selection.ts";
 import type { Operand } from "./elementwise.ts";
-import { indexOp } from "./index.ts";
+import { indexOp } from "./places.ts";
 import { KernelCache, launch } from "./launch.ts";
 import { lastStride } from "./moves.ts";
 import type { Op } from "./op.ts";
@@ -25,7 +25,10 @@ function assertMask(op: string, mask: Tensor): void {
 export function maskedScatter(x: Tensor, mask: Tensor, source: Tensor): Tensor {
   assertMask("maskedScatter", mask);
   if (x.dtype !== source.dtype) {
-    throw new DTypeError(`masked_scatter: expected self and source to have same dtypes but got ${x.dtype} and ${source.dtype}`, { op: "maskedScatter" });
+    throw new DTypeError(
+      `masked_scatter: expected self and source to have same dtypes but got ${x.dtype} and ${source.dtype}`,
+      { op: "maskedScatter" },
+    );
   }
   const shape = broadcastShapes([x.shape, mask.shape], "maskedScatter");
   const taken = mask.expand(shape);
@@ -59,10 +62,16 @@ const positionsOp: Op<PositionsAttrs> = {
     if (numelOf(out.shape) === 0) return [out];
     // The last axis runs over the columns; dimensions stay apart, since their indices are what is stored.
     const still = mask.shape.map(() => 0);
-    const strides = [[...mask.strides, 0], [...counts.strides, 0], [...still, out.strides[1]]];
+    const strides = [
+      [...mask.strides, 0],
+      [...counts.strides, 0],
+      [...still, out.strides[1]],
+    ];
     const inner = lastStride(strides[2]);
     launch(
-      kernels.get(`${mask.dtype} ${counts.dtype} ${rank} ${inner}`, () => positionsKernel(mask.dtype, counts.dtype, rank, inner)),
+      kernels.get(`${mask.dtype} ${counts.dtype} ${rank} ${inner}`, () =>
+        positionsKernel(mask.dtype, counts.dtype, rank, inner),
+      ),
       [mask, counts, out].map((value, k) => ({ value, strides: strides[k] })),
       [...mask.shape, rank],
       [out.strides[0]],
@@ -125,7 +134,8 @@ export function placesOf(x: Tensor): Tensor[] {
 
 /** The elements where `mask` (bool, broadcast) holds, as a vector (`torch.masked_select`). Waits for the mask. */
 export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
-  if (mask.dtype !== "bool") throw new DTypeError("masked_select: expected BoolTensor for mask", { op: "maskedSelect" });
+  if (mask.dtype !== "bool")
+    throw new DTypeError("masked_select: expected BoolTensor for mask", { op: "maskedSelect" });
   const shape = broadcastShapes([x.shape, mask.shape], "maskedSelect");
   const places = argwhere(mask.expand(shape).reshape(-1)).t();
   return apply(indexOp, [x.expand(shape).reshape(-1), places], { dims: [0] });

@@ -2,7 +2,8 @@
 import { Graph } from "../kernel/build.ts";
 import type { InnerStride } from "../kernel/ir.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
-import { allocate, LocalValue } from "../tensor/value.ts";
+import { allocate } from "../tensor/value.ts";
+import type { LocalValue } from "../tensor/value.ts";
 import { fillOp } from "./generate.ts";
 import { collapse, innerStride } from "./iteration.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
@@ -33,7 +34,11 @@ export function startFrom(source: LocalValue, target: LocalValue | undefined): L
 
 export function isSameView(a: LocalValue, b: LocalValue): boolean {
   return (
-    a.storage === b.storage && a.dtype === b.dtype && a.offset === b.offset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides)
+    a.storage === b.storage &&
+    a.dtype === b.dtype &&
+    a.offset === b.offset &&
+    sameShape(a.shape, b.shape) &&
+    sameShape(a.strides, b.strides)
   );
 }
 

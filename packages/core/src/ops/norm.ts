@@ -10,12 +10,31 @@ import type { Reduction } from "./kinds/reduction.ts";
 import { from } from "./op.ts";
 import type { Optional } from "./signatures.ts";
 
-const start = (init: string): Reduction["accumulators"] => (type) => [{ type, init }];
+const start =
+  (init: string): Reduction["accumulators"] =>
+  (type) => [{ type, init }];
 
 const special = new Map<number, Reduction>([
-  [0, { name: "norm", params: 1, accumulators: start("0"), step: ([acc], [x]) => [acc.add(x.ne(0).where(1, x.constant(0)))] }],
+  [
+    0,
+    {
+      name: "norm",
+      params: 1,
+      accumulators: start("0"),
+      step: ([acc], [x]) => [acc.add(x.ne(0).where(1, x.constant(0)))],
+    },
+  ],
   [1, { name: "norm", params: 1, accumulators: start("0"), step: ([acc], [x]) => [acc.add(x.abs())] }],
-  [2, { name: "norm", params: 1, accumulators: start("0"), step: ([acc], [x]) => [acc.add(x.square())], finish: ([acc]) => [acc.sqrt()] }],
+  [
+    2,
+    {
+      name: "norm",
+      params: 1,
+      accumulators: start("0"),
+      step: ([acc], [x]) => [acc.add(x.square())],
+      finish: ([acc]) => [acc.sqrt()],
+    },
+  ],
   [Infinity, { name: "norm", params: 1, accumulators: start("0"), step: ([acc], [x]) => [acc.max(x.abs())] }],
   [-Infinity, { name: "norm", params: 1, accumulators: start("Infinity"), step: ([acc], [x]) => [acc.min(x.abs())] }],
 ]);
@@ -37,7 +56,12 @@ function normGradient(g: Tensor, x: Tensor, norm: Tensor, p: number): Tensor {
     const reached = x.abs().eq(norm).to(g.dtype);
     return g.div(reached.sum(notBroadcast(norm, x), true)).mul(x.sign().mul(reached));
   }
-  if (p < 1) return x.sign().mul(x.abs().pow(p - 1)).maskedFill(x.eq(0), 0).mul(g.mul(norm.pow(1 - p)));
+  if (p < 1)
+    return x
+      .sign()
+      .mul(x.abs().pow(p - 1))
+      .maskedFill(x.eq(0), 0)
+      .mul(g.mul(norm.pow(1 - p)));
   const scale = g.div(norm.pow(p - 1)).maskedFill(norm.eq(0), 0);
   return (p < 2 ? x.sign().mul(x.abs().pow(p - 1)) : x.mul(x.abs().pow(p - 2))).mul(scale);
 }
@@ -68,7 +92,10 @@ const normOp = defineReduce(
 
 const vectorNormOp = defineReduce(
   "linalgVectorNorm",
-  normEntry((given) => `linalg.vector_norm: Expected a floating point or complex tensor as input. Got ${given}`, "linalgVectorNorm"),
+  normEntry(
+    (given) => `linalg.vector_norm: Expected a floating point or complex tensor as input. Got ${given}`,
+    "linalgVectorNorm",
+  ),
 );
 
 /** A norm's order as PyTorch names it. */
@@ -89,7 +116,9 @@ export function norm(x: Tensor, ...args: Optional<[p: NormOrder, dim: Dims, keep
   const { p, dim, keepdim = false, dtype } = parameters<NormGiven>("norm", ["p", "dim", "keepdim", "dtype"], args);
   if (typeof p === "string" && p !== "fro") {
     throw new ValueError(
-      p === "nuc" ? "norm(): the nuclear norm is not available" : `only valid string values are 'fro' and 'nuc', found ${String(p)}`,
+      p === "nuc"
+        ? "norm(): the nuclear norm is not available"
+        : `only valid string values are 'fro' and 'nuc', found ${String(p)}`,
       { op: "norm" },
     );
   }
@@ -107,7 +136,10 @@ interface VectorNormGiven {
  * The norm of order `ord` (default 2) of vectors (`torch.linalg.vector_norm`).
  * @throws ShapeError over no elements where the order has no identity
  */
-export function linalgVectorNorm(x: Tensor, ...args: Optional<[ord: number, dim: Dims, keepdim: boolean, dtype: DType]>): Tensor {
+export function linalgVectorNorm(
+  x: Tensor,
+  ...args: Optional<[ord: number, dim: Dims, keepdim: boolean, dtype: DType]>
+): Tensor {
   const names = ["ord", "dim", "keepdim", "dtype"] as const;
   const { ord = 2, dim, keepdim = false, dtype } = parameters<VectorNormGiven>("linalgVectorNorm", names, args);
   const attrs: ReduceAttrs = { dims: dimsOf(x, dim, "linalgVectorNorm"), keepdim, dtype, params: [ord] };

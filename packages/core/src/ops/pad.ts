@@ -30,12 +30,15 @@ const constantPadOp: Op<PadAttrs> = {
   gradName: "ConstantPadNd",
   isView: false,
   outputs: 1,
-  gradientOf: gradientLookup<PadAttrs>({ a: (g, _, { pad }) => apply(constantPadOp, [g], { pad: pad.map((places) => -places), value: 0 }) }),
+  gradientOf: gradientLookup<PadAttrs>({
+    a: (g, _, { pad }) => apply(constantPadOp, [g], { pad: pad.map((places) => -places), value: 0 }),
+  }),
 
   infer([input], { pad }) {
     const { shape, dtype } = input as Meta;
     const rank = shape.length;
-    if (pad.length % 2 !== 0) throw new ShapeError(`Length of pad must be even but instead it equals ${pad.length}`, { op: "pad" });
+    if (pad.length % 2 !== 0)
+      throw new ShapeError(`Length of pad must be even but instead it equals ${pad.length}`, { op: "pad" });
     if (pad.length > 2 * rank) {
       throw new ShapeError(
         `Length of pad should be no more than twice the number of dimensions of the input. Pad length is ${pad.length} while the input has ${rank} dimensions.`,
@@ -67,7 +70,10 @@ const constantPadOp: Op<PadAttrs> = {
       place += Math.max(before, 0) * out.strides[dim];
     });
     if (!shape.includes(0)) {
-      copyInto(viewOf(input, { shape, strides: input.strides, offset: source }), viewOf(out, { shape, strides: out.strides, offset: place }));
+      copyInto(
+        viewOf(input, { shape, strides: input.strides, offset: source }),
+        viewOf(out, { shape, strides: out.strides, offset: place }),
+      );
     }
     return [out];
   },
@@ -89,8 +95,16 @@ export type PaddingMode = "constant" | "reflect" | "replicate" | "circular";
  * Padding of the last dimensions, in pairs from the last one back (`F.pad`).
  * @throws ShapeError where there are too many, or a mode needs more elements than a dimension has
  */
-export function pad(x: Tensor, padding: readonly number[], ...args: Optional<[mode: PaddingMode, value: number]>): Tensor {
-  const { mode = "constant", value = 0 } = parameters<{ mode?: PaddingMode; value?: number }>("pad", ["mode", "value"], args);
+export function pad(
+  x: Tensor,
+  padding: readonly number[],
+  ...args: Optional<[mode: PaddingMode, value: number]>
+): Tensor {
+  const { mode = "constant", value = 0 } = parameters<{ mode?: PaddingMode; value?: number }>(
+    "pad",
+    ["mode", "value"],
+    args,
+  );
   if (mode === "constant") return constantPad(x, padding, value);
   const rank = x.dim();
   if (padding.length % 2 !== 0 || padding.length / 2 > rank || rank - padding.length / 2 > 2) {
@@ -110,7 +124,13 @@ export function pad(x: Tensor, padding: readonly number[], ...args: Optional<[mo
 }
 
 /** For each place of the padded dimension the place that its element comes from. */
-function paddedIndices(mode: Exclude<PaddingMode, "constant">, shape: readonly number[], dim: number, before: number, after: number): number[] {
+function paddedIndices(
+  mode: Exclude<PaddingMode, "constant">,
+  shape: readonly number[],
+  dim: number,
+  before: number,
+  after: number,
+): number[] {
   const size = shape[dim];
   // What negative padding takes away is gone before the rest is continued.
   const from = Math.max(-before, 0);

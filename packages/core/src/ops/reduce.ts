@@ -10,7 +10,16 @@ import { allocate } from "../tensor/value.ts";
 import type { LocalValue } from "../tensor/value.ts";
 import { parameters } from "./arguments.ts";
 import { apply } from "./dispatch.ts";
-import { countOf, defineReduce, dimsOf, floatsOnly, reducedShape, restored, scalarType, widening } from "./kinds/reduce.ts";
+import {
+  countOf,
+  defineReduce,
+  dimsOf,
+  floatsOnly,
+  reducedShape,
+  restored,
+  scalarType,
+  widening,
+} from "./kinds/reduce.ts";
 import type { Dims, ReduceAttrs, ReduceOp, ReduceTypes } from "./kinds/reduce.ts";
 import { launchReduction } from "./kinds/reduction.ts";
 import type { Reduction } from "./kinds/reduction.ts";
@@ -31,7 +40,9 @@ interface Given {
 }
 
 /** An entry as a function `(x, dim?, keepdim?, dtype?)`. */
-function typedReduction(op: ReduceOp): ((x: Tensor, ...args: TypedReduceArguments) => Tensor) & { readonly op: Op<ReduceAttrs> } {
+function typedReduction(
+  op: ReduceOp,
+): ((x: Tensor, ...args: TypedReduceArguments) => Tensor) & { readonly op: Op<ReduceAttrs> } {
   const call = (x: Tensor, ...args: TypedReduceArguments): Tensor => {
     const { dim, keepdim = false, dtype } = parameters<Given>(op.name, ["dim", "keepdim", "dtype"], args);
     return apply(op, [x], { dims: dimsOf(x, dim, op.name), keepdim, dtype });
@@ -50,7 +61,7 @@ function reduction(op: ReduceOp): ((x: Tensor, ...args: ReduceArguments) => Tens
 
 const zero = (compute: DType) => [{ type: compute, init: "0" }];
 
-// --- sums, means, products ------------------------------------------------------------------------------------------------------
+// --- sums, means, products -------------------------------------------------------------------------------------------
 
 const plainSum: Reduction = { name: "sum", accumulators: zero, step: ([acc], [x]) => [acc.add(x)] };
 
@@ -95,7 +106,8 @@ export const mean = typedReduction(
       if (isFloat(asked ?? operand)) return widening(operand, asked);
       const which = asked === undefined ? "Input" : "Optional";
       throw new DTypeError(
-        `mean(): could not infer output dtype. ${which} dtype must be either a floating point or complex dtype. Got: ${scalarType(asked ?? operand)}`,
+        `mean(): could not infer output dtype. ${which} dtype must be either a floating point or complex dtype. ` +
+          `Got: ${scalarType(asked ?? operand)}`,
         { op: "mean", remedy: 'Convert with .to("float32") first.' },
       );
     },
@@ -114,7 +126,9 @@ export const mean = typedReduction(
 export function nanmean(x: Tensor, ...args: TypedReduceArguments): Tensor {
   const { dim, keepdim = false, dtype } = parameters<Given>("nanmean", ["dim", "keepdim", "dtype"], args);
   if (!isFloat(x.dtype)) {
-    throw new DTypeError(`nanmean(): expected input to have floating point dtype but got ${scalarType(x.dtype)}`, { op: "nanmean" });
+    throw new DTypeError(`nanmean(): expected input to have floating point dtype but got ${scalarType(x.dtype)}`, {
+      op: "nanmean",
+    });
   }
   return nansum(x, { dim, keepdim, dtype }).div(sum(x.isnan().logicalNot(), { dim, keepdim }));
 }
@@ -159,9 +173,13 @@ export function sumToSize(x: Tensor, ...size: (number | readonly number[])[]): T
 function summedTo(x: Tensor, shape: Shape): Tensor {
   const lead = x.dim() - shape.length;
   if (lead < 0 || shape.some((size, i) => size !== 1 && size !== x.shape[lead + i])) {
-    throw new ShapeError(`size {[${shape.join(", ")}]} is not expandable to size {[${x.shape.join(", ")}]}.`, { op: "sumToSize" });
+    throw new ShapeError(`size {[${shape.join(", ")}]} is not expandable to size {[${x.shape.join(", ")}]}.`, {
+      op: "sumToSize",
+    });
   }
-  const dims = x.shape.map((_, dim) => dim).filter((dim) => dim < lead || (shape[dim - lead] === 1 && x.shape[dim] !== 1));
+  const dims = x.shape
+    .map((_, dim) => dim)
+    .filter((dim) => dim < lead || (shape[dim - lead] === 1 && x.shape[dim] !== 1));
   if (dims.length === 0) return x;
   const summed = apply(sum.op, [x], { dims, keepdim: true });
   return lead === 0 ? summed : summed.reshape(shape);
@@ -169,7 +187,7 @@ function summedTo(x: Tensor, shape: Shape): Tensor {
 
 setGradientOps({ sumToSize: summedTo, to: (g, dtype) => g.to(dtype) });
 
-// --- logic ----------------------------------------------------------------------------------------------------------------------
+// --- logic -----------------------------------------------------------------------------------------------------------
 
 /** Bool, except that bytes answer as bytes. */
 const logic = (operand: DType): ReduceTypes => ({ compute: "bool", results: [operand === "uint8" ? "uint8" : "bool"] });
@@ -205,7 +223,7 @@ export function countNonzero(x: Tensor, ...args: Optional<[dim: Dims]>): Tensor 
   return apply(countNonzeroOp, [x], { dims: dimsOf(x, dim, "countNonzero"), keepdim: false });
 }
 
-// --- logsumexp ------------------------------------------------------------------------------------------------------------------
+// --- logsumexp -------------------------------------------------------------------------------------------------------
 
 /** The greatest element; -Infinity where there is none. */
 export const greatest: Reduction = {
@@ -217,7 +235,10 @@ export const greatest: Reduction = {
 /** Operands: x, and its greatest element (0 where that is infinite). */
 const sumOfExponentials: Reduction = {
   name: "logsumexp",
-  accumulators: (type) => [{ type, init: "0" }, { type, init: "-Infinity" }],
+  accumulators: (type) => [
+    { type, init: "0" },
+    { type, init: "-Infinity" },
+  ],
   step: ([acc, peak], [x, most]) => {
     const held = most.abs().eq(Infinity).where(0, most);
     return [acc.add(x.sub(held).exp()), peak.max(held)];
@@ -243,7 +264,7 @@ const logsumexpOp = defineReduce("logsumexp", {
 /** log(sum(exp(x))) over `dim`, without overflow (`torch.logsumexp`). */
 export const logsumexp = reduction(logsumexpOp);
 
-// --- moments --------------------------------------------------------------------------------------------------------------------
+// --- moments ---------------------------------------------------------------------------------------------------------
 
 /** Operands: x and its mean. */
 const deviations = (name: string, root: boolean): Reduction => ({
@@ -258,7 +279,9 @@ const deviations = (name: string, root: boolean): Reduction => ({
 });
 
 /** Two passes: rounding errors stay small however far the mean is from 0. */
-function twoPasses(reduction: Reduction): (x: LocalValue, attrs: ReduceAttrs, compute: DType, outputs: readonly LocalValue[]) => void {
+function twoPasses(
+  reduction: Reduction,
+): (x: LocalValue, attrs: ReduceAttrs, compute: DType, outputs: readonly LocalValue[]) => void {
   return (x, { dims, params }, compute, outputs) => {
     const means = allocate(x.device, reducedShape(x.shape, dims, true), compute);
     launchReduction(plainMean, compute, [x], x.shape, dims, [means]);
@@ -270,7 +293,9 @@ function twoPasses(reduction: Reduction): (x: LocalValue, attrs: ReduceAttrs, co
 function varianceGradient(g: Tensor, x: Tensor, attrs: ReduceAttrs): Tensor {
   const [correction] = attrs.params ?? [1];
   const scale = 2 / (countOf(x.shape, attrs.dims) - correction);
-  return restored(g, x.shape, attrs).mul(scale).mul(x.sub(mean(x, attrs.dims, true)));
+  return restored(g, x.shape, attrs)
+    .mul(scale)
+    .mul(x.sub(mean(x, attrs.dims, true)));
 }
 
 const momentTypes = floatsOnly("var", () => "std and var only support floating point and complex dtypes");
@@ -293,7 +318,10 @@ const deviationOp = defineReduce("std", {
   },
 });
 
-/** `(unbiased)` or `(dim, unbiased, keepdim)`: divide by N - 1 (the default) or N; by name also `correction`: by N - correction. */
+/**
+ * `(unbiased)` or `(dim, unbiased, keepdim)`: divide by N - 1 (the default) or N; by name also `correction`: by N -
+ * correction.
+ */
 type MomentArguments = [unbiased: boolean] | Optional<[dim: Dims, unbiased: boolean, keepdim: boolean]>;
 
 interface MomentsGiven extends Given {

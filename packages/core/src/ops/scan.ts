@@ -44,20 +44,25 @@ const sumOp = defineScan("cumsum", {
 export const cumsum = scan(sumOp);
 
 /**
- * The first-order recurrence h[k] = a[k] * h[k-1] + b[k] from h[-1] = 0. Gradients of running products and of itself are
- * recurrences again, which need no division.
+ * The first-order recurrence h[k] = a[k] * h[k-1] + b[k] from h[-1] = 0. Gradients of running products and of itself
+ * are recurrences again, which need no division.
  */
 const recurrenceOp = defineScan("recurrence", {
   type: (operand) => ({ compute: operand, results: [operand] }),
   accumulators: (type) => [{ type, init: "0" }],
   step: ([acc], [a, b]) => [acc.mul(a).add(b)],
   grad: {
-    a: from("ab", (g, { a, b }, attrs) => carried(g, a, attrs).mul(apply(recurrenceOp, [a, b], { ...attrs, exclusive: true }))),
+    a: from("ab", (g, { a, b }, attrs) =>
+      carried(g, a, attrs).mul(apply(recurrenceOp, [a, b], { ...attrs, exclusive: true })),
+    ),
     b: from("a", (g, { a }, attrs) => carried(g, a, attrs)),
   },
 });
 
-/** What arrives at state k of a recurrence with factors `a`: g[k] + a[k+1] * (what arrives at k+1); exclusive: from k+1 on. */
+/**
+ * What arrives at state k of a recurrence with factors `a`: g[k] + a[k+1] * (what arrives at k+1); exclusive: from k+1
+ * on.
+ */
 function carried(g: Tensor, a: Tensor, attrs: ScanAttrs): Tensor {
   const back = backwards(attrs, true);
   return attrs.exclusive ? apply(recurrenceOp, [a, g], back) : g.add(apply(recurrenceOp, [a, a.mul(g)], back));
@@ -89,7 +94,8 @@ const logsumexpOp = defineScan("logcumsumexp", {
   accumulators: (type) => [{ type, init: "-Infinity" }],
   step: ([acc], [x]) => [logAddExp(acc, x)],
   grad: {
-    // dx[i] = sum over j from i on of g[j] exp(x[i] - y[j]), as a recurrence over exp(y[j-1] - y[j]), which is at most 1.
+    // dx[i] = sum over j from i on of g[j] exp(x[i] - y[j]), as a recurrence over exp(y[j-1] - y[j]), which is at most
+    // 1.
     a: from("a", (g, { a }, attrs) => {
       const before = apply(logsumexpOp, [a], { ...attrs, exclusive: true });
       const after = apply(logsumexpOp, [a], { ...attrs, exclusive: false });
@@ -122,7 +128,9 @@ function runningExtreme(name: string, start: (type: DType) => string, compare: "
       return [takes.where(x, best), takes.where(position, place)];
     },
     grad: {
-      a: from("z", (g, { z, inputs: [x] }, { dim }) => (x === undefined ? undefined : g.newZeros(x.shape).scatterAdd(dim, z, g))),
+      a: from("z", (g, { z, inputs: [x] }, { dim }) =>
+        x === undefined ? undefined : g.newZeros(x.shape).scatterAdd(dim, z, g),
+      ),
     },
     gradName: name,
   };
@@ -130,7 +138,9 @@ function runningExtreme(name: string, start: (type: DType) => string, compare: "
 
 type RunningExtreme = NamedTuple<"values" | "indices", Tensor>;
 
-function extremeFunction(op: ScanOp): ((x: Tensor, ...args: Optional<[dim: number]>) => RunningExtreme) & { readonly op: Op<ScanAttrs> } {
+function extremeFunction(
+  op: ScanOp,
+): ((x: Tensor, ...args: Optional<[dim: number]>) => RunningExtreme) & { readonly op: Op<ScanAttrs> } {
   const call = (x: Tensor, ...args: Optional<[dim: number]>): RunningExtreme =>
     namedTuple(["values", "indices"] as const, applyAll(op, [x], scanAttrs(op.name, x, args)));
   return Object.assign(call, { op });

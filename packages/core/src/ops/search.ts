@@ -1,4 +1,6 @@
-/** Binary search in sorted sequences, as loop kernels: a fixed number of halvings, so that no element waits for another. */
+/**
+ * Binary search in sorted sequences, as loop kernels: a fixed number of halvings, so that no element waits for another.
+ */
 import { ShapeError, ValueError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
 import type { Expr } from "../kernel/build.ts";
@@ -25,7 +27,10 @@ interface SearchAttrs {
 
 const kernels = new KernelCache<string>();
 
-/** Inputs: the sequences along the last dimension (one, or one for each row of values), the values, and an optional order. */
+/**
+ * Inputs: the sequences along the last dimension (one, or one for each row of values), the values, and an optional
+ * order.
+ */
 const searchOp: Op<SearchAttrs> = {
   name: "searchsorted",
   kind: "index",
@@ -39,13 +44,19 @@ const searchOp: Op<SearchAttrs> = {
   },
 
   run(inputs, { right }, [meta], target): LocalValue[] {
-    const [sequence, values, order] = inputs as readonly (LocalValue | undefined)[] as [LocalValue, LocalValue, LocalValue | undefined];
+    const [sequence, values, order] = inputs as readonly (LocalValue | undefined)[] as [
+      LocalValue,
+      LocalValue,
+      LocalValue | undefined,
+    ];
     const out = allocate(values.device, meta.shape, meta.dtype);
     if (numelOf(meta.shape) > 0) {
       const searched = order === undefined ? [sequence] : [sequence, order];
       const rank = meta.shape.length;
       const { sizes, strides } = collapse(meta.shape, [
-        ...searched.map((one) => meta.shape.map((_, axis) => (one.shape.length === 1 || axis === rank - 1 ? 0 : one.strides[axis]))),
+        ...searched.map((one) =>
+          meta.shape.map((_, axis) => (one.shape.length === 1 || axis === rank - 1 ? 0 : one.strides[axis])),
+        ),
         values.strides,
         out.strides,
       ]);
@@ -55,7 +66,14 @@ const searchOp: Op<SearchAttrs> = {
       const operands = [...searched, values, out];
       const key = [right, halvings, sizes.length, ...operands.map(({ dtype }) => dtype), ...inner].join(" ");
       launch(
-        kernels.get(key, () => searchKernel(operands.map(({ dtype }, k) => ({ dtype, inner: inner[k] })), right, halvings, sizes.length)),
+        kernels.get(key, () =>
+          searchKernel(
+            operands.map(({ dtype }, k) => ({ dtype, inner: inner[k] })),
+            right,
+            halvings,
+            sizes.length,
+          ),
+        ),
         operands.map((value, k) => ({ value, strides: strides[k] })),
         sizes,
         [length, ...searched.map((one) => one.strides[one.strides.length - 1])],
@@ -91,7 +109,8 @@ function searchKernel(
     return body.load(0, inputs[0].dtype, { indirect: [{ value: at, stride: 1 }], guard }).cast(compute);
   };
 
-  // The greatest place before which all elements belong: each halving tries to move on by a power of two. (A NaN is after all.)
+  // The greatest place before which all elements belong: each halving tries to move on by a power of two. (A NaN is
+  // after all.)
   let place = body.constant("int32", 0);
   for (let bit = halvings - 1; bit >= 0; bit--) {
     const next = place.add(2 ** bit);
@@ -124,9 +143,10 @@ interface Given {
 }
 
 /**
- * Where `values` would go in `sortedSequence` to keep it sorted (`torch.searchsorted`): before their equals, or after them with
- * `right: true` or `side: "right"`. Shapes: sequence [..., n] and values [..., m] with equal leading dimensions, or a sequence [n]
- * and values of any shape. `sorter` [..., n] (int64) gives the order of an unsorted sequence.
+ * Where `values` would go in `sortedSequence` to keep it sorted (`torch.searchsorted`): before their equals, or after
+ * them with `right: true` or `side: "right"`. Shapes: sequence [..., n] and values [..., m] with equal leading
+ * dimensions, or a sequence [n] and values of any shape. `sorter` [..., n] (int64) gives the order of an unsorted
+ * sequence.
  * @throws ShapeError where the shapes do not fit, ValueError where `side` and `right` contradict each other
  */
 export function searchsorted(
@@ -135,26 +155,36 @@ export function searchsorted(
   ...args: Optional<[outInt32: boolean, right: boolean, side: "left" | "right", sorter: Tensor]>
 ): Tensor {
   const op = "searchsorted";
-  const { outInt32 = false, right = false, side, sorter } = parameters<Given>(op, ["outInt32", "right", "side", "sorter"], args);
+  const {
+    outInt32 = false,
+    right = false,
+    side,
+    sorter,
+  } = parameters<Given>(op, ["outInt32", "right", "side", "sorter"], args);
   if (side === "left" && right) {
-    throw new ValueError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True", { op });
+    throw new ValueError(
+      "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True",
+      { op },
+    );
   }
   if (side !== undefined && side !== null && side !== "left" && side !== "right") {
     throw new ValueError(`torch.searchsorted(): side can only be 'left' or 'right' but got ${String(side)}`, { op });
   }
   const wanted = typeof values === "number" ? sortedSequence.newFull([], values) : values;
   const { shape } = sortedSequence;
-  const fits = shape.length === 1 || (shape.length === wanted.dim() && sameShape(shape.slice(0, -1), wanted.shape.slice(0, -1)));
+  const fits =
+    shape.length === 1 || (shape.length === wanted.dim() && sameShape(shape.slice(0, -1), wanted.shape.slice(0, -1)));
   if (shape.length === 0 || !fits) {
     throw new ShapeError(
-      "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value " +
-        `tensor must match, but we got boundaries tensor [${shape.join(", ")}] and input value tensor [${wanted.shape.join(", ")}]`,
+      "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and " +
+        `input value tensor must match, but we got boundaries tensor [${shape.join(", ")}] and input value tensor [${wanted.shape.join(", ")}]`,
       { op },
     );
   }
   if (sorter !== undefined && !sameShape(sorter.shape, shape)) {
     throw new ShapeError(
-      `torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor [${shape.join(", ")}] and got sorter tensor [${sorter.shape.join(", ")}]`,
+      `torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor ` +
+        `[${shape.join(", ")}] and got sorter tensor [${sorter.shape.join(", ")}]`,
       { op },
     );
   }
@@ -166,14 +196,21 @@ export function searchsorted(
  * The bucket of each element among ascending `boundaries` [n] (`torch.bucketize`).
  * @throws ShapeError where `boundaries` is not one-dimensional
  */
-export function bucketize(input: Tensor | number, boundaries: Tensor, ...args: Optional<[outInt32: boolean, right: boolean]>): Tensor {
+export function bucketize(
+  input: Tensor | number,
+  boundaries: Tensor,
+  ...args: Optional<[outInt32: boolean, right: boolean]>
+): Tensor {
   const { outInt32, right } = parameters<Given>("bucketize", ["outInt32", "right"], args);
   if (boundaries.dim() !== 1) {
-    throw new ShapeError(`boundaries tensor must be 1 dimension, but got dim(${boundaries.dim()})`, { op: "bucketize" });
+    throw new ShapeError(`boundaries tensor must be 1 dimension, but got dim(${boundaries.dim()})`, {
+      op: "bucketize",
+    });
   }
   return searchsorted(boundaries, input, { outInt32, right });
 }
 
 export const methods = {
-  bucketize: (x: Tensor, boundaries: Tensor, ...args: Optional<[outInt32: boolean, right: boolean]>): Tensor => bucketize(x, boundaries, ...args),
+  bucketize: (x: Tensor, boundaries: Tensor, ...args: Optional<[outInt32: boolean, right: boolean]>): Tensor =>
+    bucketize(x, boundaries, ...args),
 };

@@ -1,4 +1,7 @@
-/** Softmax and its logarithm, forward and backward: a device's own routine where it brings one, else reductions and one loop. */
+/**
+ * Softmax and its logarithm, forward and backward: a device's own routine where it brings one, else reductions and one
+ * loop.
+ */
 import { DTypeError } from "../errors.ts";
 import type { InnerStride, RoutineKernel } from "../kernel/ir.ts";
 import { isFloat } from "../tensor/dtype.ts";
@@ -28,8 +31,9 @@ interface SoftmaxAttrs {
 }
 
 /**
- * An entry over rows along `dim`. `loops` computes it from reductions and one elementwise launch; a device whose `routines` hold
- * the entry's name gets one routine kernel instead (inputs and output along the last axis, no scalars, no options).
+ * An entry over rows along `dim`. `loops` computes it from reductions and one elementwise launch; a device whose
+ * `routines` hold the entry's name gets one routine kernel instead (inputs and output along the last axis, no scalars,
+ * no options).
  */
 function defineRows(
   name: string,
@@ -48,7 +52,10 @@ function defineRows(
     infer([x]): Meta[] {
       const { shape, dtype } = x as Meta;
       if (!isFloat(dtype)) {
-        throw new DTypeError(`"${name}" not implemented for '${scalarType(dtype)}'`, { op: name, remedy: 'Give { dtype: "float32" }.' });
+        throw new DTypeError(`"${name}" not implemented for '${scalarType(dtype)}'`, {
+          op: name,
+          remedy: 'Give { dtype: "float32" }.',
+        });
       }
       return [{ shape, dtype }];
     },
@@ -80,7 +87,9 @@ function launchRoutine(name: string, inputs: readonly LocalValue[], dim: number,
   const steps = operands.map(({ strides }) => strides[dim] ?? 1);
   const axes = outer.sizes.length + 1;
   const inner = steps.map(innerStride);
-  const kernel = routines.get([name, out.dtype, axes, ...inner].join(" "), () => routineKernel(name, out.dtype, axes, inner));
+  const kernel = routines.get([name, out.dtype, axes, ...inner].join(" "), () =>
+    routineKernel(name, out.dtype, axes, inner),
+  );
   launch(
     kernel,
     operands.map((value, k) => ({ value, strides: [...outer.strides[k], steps[k]] })),
@@ -100,7 +109,7 @@ function routineKernel(name: string, dtype: DType, axes: number, inner: readonly
   };
 }
 
-// --- forward --------------------------------------------------------------------------------------------------------------------
+// --- forward ---------------------------------------------------------------------------------------------------------
 
 /** Operands: x and the greatest element of its row. */
 const exponentials: Reduction = {
@@ -132,7 +141,7 @@ const logSoftmaxOp = defineRows("logSoftmax", forward(logSoftmaxRows), {
   a: from("y", (g, { y }, attrs) => apply(logSoftmaxBackwardOp, [g, y], attrs)),
 });
 
-// --- backward -------------------------------------------------------------------------------------------------------------------
+// --- backward --------------------------------------------------------------------------------------------------------
 
 const dot: Reduction = {
   name: "softmaxBackward",
@@ -145,9 +154,15 @@ const total: Reduction = {
   step: ([acc], [g]) => [acc.add(g)],
 };
 const softmaxSlopes = defineElementwise("softmaxBackward", { kernel: (g, y, along) => g.sub(along).mul(y) });
-const logSoftmaxSlopes = defineElementwise("logSoftmaxBackward", { kernel: (g, y, along) => g.sub(y.exp().mul(along)) });
+const logSoftmaxSlopes = defineElementwise("logSoftmaxBackward", {
+  kernel: (g, y, along) => g.sub(y.exp().mul(along)),
+});
 
-function backward(reduction: Reduction, operands: number, finish: ElementwiseOp): (inputs: readonly LocalValue[], dim: number, out: LocalValue) => void {
+function backward(
+  reduction: Reduction,
+  operands: number,
+  finish: ElementwiseOp,
+): (inputs: readonly LocalValue[], dim: number, out: LocalValue) => void {
   return (inputs, dim, out) => {
     const dims = out.shape.length === 0 ? [] : [dim];
     const along = allocate(out.device, reducedShape(out.shape, dims, true), out.dtype);
@@ -160,7 +175,9 @@ function backward(reduction: Reduction, operands: number, finish: ElementwiseOp)
 /** Of (g, y): y (g - sum(g y)). */
 const softmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("softmaxBackward", backward(dot, 2, softmaxSlopes), {
   a: from("b", (h, { b: y }, attrs) => apply(softmaxBackwardOp, [h, y], attrs)),
-  b: from("ab", (h, { a: g, b: y }, { dim }) => h.mul(g.sub(g.mul(y).sum(dim, true))).sub(g.mul(h.mul(y).sum(dim, true)))),
+  b: from("ab", (h, { a: g, b: y }, { dim }) =>
+    h.mul(g.sub(g.mul(y).sum(dim, true))).sub(g.mul(h.mul(y).sum(dim, true))),
+  ),
 });
 
 /** Of (g, y): g - exp(y) sum(g). */
@@ -169,11 +186,13 @@ const logSoftmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("logSoftmaxBackward", 
   b: from("ab", (h, { a: g, b: y }, { dim }) => h.mul(y.exp()).mul(g.sum(dim, true)).neg()),
 });
 
-// --- functions ------------------------------------------------------------------------------------------------------------------
+// --- functions -------------------------------------------------------------------------------------------------------
 
 type SoftmaxArguments = Optional<[dim: number, dtype: DType]>;
 
-function rowsFunction(op: Op<SoftmaxAttrs>): ((x: Tensor, ...args: SoftmaxArguments) => Tensor) & { readonly op: Op<SoftmaxAttrs> } {
+function rowsFunction(
+  op: Op<SoftmaxAttrs>,
+): ((x: Tensor, ...args: SoftmaxArguments) => Tensor) & { readonly op: Op<SoftmaxAttrs> } {
   const call = (x: Tensor, ...args: SoftmaxArguments): Tensor => {
     const { dim, dtype } = parameters<{ dim: number; dtype?: DType }>(op.name, ["dim", "dtype"], args);
     const typed = dtype === undefined || dtype === x.dtype ? x : x.to(dtype);

@@ -24,7 +24,10 @@ function lengthOf(x: Tensor, dim: number): number {
 
 function refuseBool(x: Tensor, op: string): void {
   if (x.dtype !== "bool") return;
-  throw new DTypeError(`"${op}" not implemented for '${scalarType(x.dtype)}'`, { op, remedy: 'Convert with .to("uint8") first.' });
+  throw new DTypeError(`"${op}" not implemented for '${scalarType(x.dtype)}'`, {
+    op,
+    remedy: 'Convert with .to("uint8") first.',
+  });
 }
 
 /** `stable` and `sorted` are taken and change nothing: results are always both. */
@@ -43,7 +46,8 @@ interface TopkGiven {
 const sortOp = defineSort("sort");
 
 /**
- * Values in order along `dim` (the last), and where they stood (`torch.sort`). Always stable; NaN counts as the greatest value.
+ * Values in order along `dim` (the last), and where they stood (`torch.sort`). Always stable; NaN counts as the
+ * greatest value.
  * @throws ShapeError on a dimension that does not exist
  */
 export const sort = Object.assign(
@@ -80,7 +84,8 @@ export const topk = Object.assign(
     const { dim = -1, largest = true } = parameters<TopkGiven>("topk", ["dim", "largest", "sorted"], args);
     refuseBool(x, "topk");
     const along = normalizeDim(dim, x.dim(), "topk");
-    if (!Number.isInteger(k) || k < 0 || k > lengthOf(x, along)) throw new ValueError("selected index k out of range", { op: "topk" });
+    if (!Number.isInteger(k) || k < 0 || k > lengthOf(x, along))
+      throw new ValueError("selected index k out of range", { op: "topk" });
     return pair(topkOp, x, { dim: along, descending: largest, start: 0, count: k, keepdim: true });
   },
   { op: topkOp },
@@ -94,7 +99,11 @@ const kthvalueOp = defineSort("kthvalue");
  */
 export const kthvalue = Object.assign(
   (x: Tensor, k: number, ...args: Optional<[dim: number, keepdim: boolean]>): ValuesIndices => {
-    const { dim = -1, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>("kthvalue", ["dim", "keepdim"], args);
+    const { dim = -1, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>(
+      "kthvalue",
+      ["dim", "keepdim"],
+      args,
+    );
     refuseBool(x, "kthvalue");
     const along = normalizeDim(dim, x.dim(), "kthvalue");
     assertElements(x, along, "kthvalue");
@@ -107,10 +116,11 @@ export const kthvalue = Object.assign(
 );
 
 function assertElements(x: Tensor, dim: number, op: string): void {
-  if (lengthOf(x, dim) === 0) throw new ShapeError(`${op}(): Expected reduction dim ${dim} to have non-zero size.`, { op });
+  if (lengthOf(x, dim) === 0)
+    throw new ShapeError(`${op}(): Expected reduction dim ${dim} to have non-zero size.`, { op });
 }
 
-// --- medians --------------------------------------------------------------------------------------------------------------------
+// --- medians ---------------------------------------------------------------------------------------------------------
 
 /** `median()` and `median(dim, keepdim?)`, as PyTorch overloads it. */
 export interface MedianFunction {
@@ -146,7 +156,10 @@ function medianAlong(x: Tensor, dim: number, keepdim: boolean, name: "median" | 
   return namedTuple(["values", "indices"] as const, results);
 }
 
-/** Where the median stands among sorted values, whose NaN are last: the lower of two; for `median` the first NaN, if any. */
+/**
+ * Where the median stands among sorted values, whose NaN are last: the lower of two; for `median` the first NaN, if
+ * any.
+ */
 function middle(sorted: Tensor, dim: number, name: "median" | "nanmedian"): Tensor {
   const length = sorted.shape[dim];
   const half = Math.floor((length - 1) / 2);
@@ -157,7 +170,9 @@ function middle(sorted: Tensor, dim: number, name: "median" | "nanmedian"): Tens
   return numbers.sub(1).clamp({ min: 0 }).div(2, { roundingMode: "floor" });
 }
 
-/** The middle value (of two the lower), in all or along `dim` with its place (`torch.median`). NaN where there is one. */
+/**
+ * The middle value (of two the lower), in all or along `dim` with its place (`torch.median`). NaN where there is one.
+ */
 export const median = medianFunction("median");
 
 /** As `median`, over what is not NaN (`torch.nanmedian`). */

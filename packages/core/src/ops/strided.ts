@@ -31,9 +31,13 @@ export interface StridedAttrs {
 
 export const asStridedOp = defineView<StridedAttrs>("asStrided", {
   shape: (_, { size, stride, offset }) => {
-    if (size.length !== stride.length) throw new ShapeError("mismatch in length of strides and shape", { op: "asStrided" });
+    if (size.length !== stride.length)
+      throw new ShapeError("mismatch in length of strides and shape", { op: "asStrided" });
     if (stride.some((step) => step < 0)) {
-      throw new ShapeError(`as_strided: Negative strides are not supported at the moment, got strides: [${stride.join(", ")}]`, { op: "asStrided" });
+      throw new ShapeError(
+        `as_strided: Negative strides are not supported at the moment, got strides: [${stride.join(", ")}]`,
+        { op: "asStrided" },
+      );
     }
     if (offset < 0) throw new ValueError(`Tensor: invalid storage offset ${offset}`, { op: "asStrided" });
     return size;
@@ -55,7 +59,8 @@ const asStridedBackward: Op<AdjointAttrs> = {
   isView: false,
   outputs: 1,
   gradientOf: gradientLookup<AdjointAttrs>({
-    a: (g, _, { of }) => apply(asStridedOp, [inLayout(g, of.input.strides)], { ...of, offset: of.offset - of.input.offset }),
+    a: (g, _, { of }) =>
+      apply(asStridedOp, [inLayout(g, of.input.strides)], { ...of, offset: of.offset - of.input.offset }),
   }),
   infer: ([g], { shape }) => [{ shape, dtype: (g as Meta).dtype }],
 
@@ -83,17 +88,30 @@ function inLayout(g: Tensor, strides: readonly number[]): Tensor {
 
 function localOf(x: Tensor): LocalValue {
   if (x.value instanceof LocalValue) return x.value;
-  throw new InternalError(`asStrided() takes local tensors only, not ${x.value.executor.name} ones`, { op: "asStrided" });
+  throw new InternalError(`asStrided() takes local tensors only, not ${x.value.executor.name} ones`, {
+    op: "asStrided",
+  });
 }
 
 /** Any sizes and strides over the tensor's storage, in elements (`torch.as_strided`). */
-export function asStrided(x: Tensor, size: readonly number[], stride: readonly number[], storageOffset?: number): Tensor {
+export function asStrided(
+  x: Tensor,
+  size: readonly number[],
+  stride: readonly number[],
+  storageOffset?: number,
+): Tensor {
   const { strides, offset } = localOf(x);
   return apply(asStridedOp, [x], { size, stride, offset: storageOffset ?? offset, input: { strides, offset } });
 }
 
 /** A copy of `x` with `src` in the place that `size` and `stride` name (`torch.as_strided_scatter`). */
-export function asStridedScatter(x: Tensor, src: Tensor, size: readonly number[], stride: readonly number[], storageOffset = 0): Tensor {
+export function asStridedScatter(
+  x: Tensor,
+  src: Tensor,
+  size: readonly number[],
+  stride: readonly number[],
+  storageOffset = 0,
+): Tensor {
   if (!sameShape(src.shape, size)) {
     throw new ShapeError(
       `expected src to have a size equal to the slice of self. src size = [${src.shape.join(", ")}], slice size = [${size.join(", ")}]`,

@@ -5,6 +5,7 @@ import { normalizeDim } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "./arguments.ts";
 import type { Optional } from "./signatures.ts";
+import { argsort } from "./sort.ts";
 
 interface Given {
   readonly sorted?: boolean;
@@ -20,7 +21,9 @@ interface Groups {
   readonly length: number;
 }
 
-/** Groups of `length` elements of which `differs` tells, for each but the first, whether it differs from the one before. */
+/**
+ * Groups of `length` elements of which `differs` tells, for each but the first, whether it differs from the one before.
+ */
 function groupsOf(differs: Tensor, length: number): Groups {
   const first = differs.newOnes([length]);
   if (length > 1) first.narrow(0, 1, length - 1).copy_(differs);
@@ -40,12 +43,15 @@ function differences(rows: Tensor): Tensor {
   return rows.dim() === 1 ? neighbours : neighbours.any(1);
 }
 
-/** The order in which rows ascend, the first column deciding first: one stable sort for each column, the last column first. */
+/**
+ * The order in which rows ascend, the first column deciding first: one stable sort for each column, the last column
+ * first.
+ */
 function lexicographicOrder(rows: Tensor): Tensor {
   const [, columns] = rows.shape;
-  let order = rows.select(1, columns - 1).argsort(0);
+  let order = argsort(rows.select(1, columns - 1), 0);
   for (let column = columns - 2; column >= 0; column--) {
-    order = order.indexSelect(0, rows.select(1, column).indexSelect(0, order).argsort(0));
+    order = order.indexSelect(0, argsort(rows.select(1, column).indexSelect(0, order), 0));
   }
   return order;
 }
@@ -57,7 +63,7 @@ function distinct(rows: Tensor, consecutive: boolean): { values: Tensor; inverse
     const none = rows.newZeros([0], { dtype: "int64" });
     return { values: rows, inverse: none, counts: () => none };
   }
-  const order = consecutive ? undefined : rows.dim() === 1 ? rows.argsort(0) : lexicographicOrder(rows);
+  const order = consecutive ? undefined : rows.dim() === 1 ? argsort(rows, 0) : lexicographicOrder(rows);
   const ordered = order === undefined ? rows : rows.indexSelect(0, order);
   const groups = groupsOf(length === 1 ? rows.newOnes([1], { dtype: "bool" }) : differences(ordered), length);
   return {
@@ -67,13 +73,20 @@ function distinct(rows: Tensor, consecutive: boolean): { values: Tensor; inverse
   };
 }
 
-function uniqueOf(op: string, x: Tensor, { returnInverse = false, returnCounts = false, dim }: Given, consecutive: boolean): Tensor | Tensor[] {
+function uniqueOf(
+  op: string,
+  x: Tensor,
+  { returnInverse = false, returnCounts = false, dim }: Given,
+  consecutive: boolean,
+): Tensor | Tensor[] {
   return noGrad(() => {
     const whole = dim === undefined || dim === null;
     const along = whole ? 0 : normalizeDim(dim, x.dim(), op);
     const front = whole ? x.reshape([-1]) : x.movedim(along, 0);
     if (!whole && front.numel() === 0 && front.shape[0] !== 0) {
-      throw new ShapeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied", { op });
+      throw new ShapeError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied", {
+        op,
+      });
     }
     const flat = front.dim() === 1 || front.shape[0] === 0 ? front : front.reshape([front.shape[0], -1]);
     const { values, inverse, counts } = distinct(flat, consecutive);
@@ -86,14 +99,20 @@ function uniqueOf(op: string, x: Tensor, { returnInverse = false, returnCounts =
 }
 
 /**
- * The distinct elements, or slices along `dim`, in ascending order (`torch.unique`); with `returnInverse` and `returnCounts` also,
- * in that order, the number of each element's value and how often each value occurs. NaN equals nothing. Waits for the device.
+ * The distinct elements, or slices along `dim`, in ascending order (`torch.unique`); with `returnInverse` and
+ * `returnCounts` also, in that order, the number of each element's value and how often each value occurs. NaN equals
+ * nothing. Waits for the device.
  */
 export function unique(
   x: Tensor,
   ...args: Optional<[sorted: boolean, returnInverse: boolean, returnCounts: boolean, dim: number | null]>
 ): Tensor | Tensor[] {
-  return uniqueOf("unique", x, parameters<Given>("unique", ["sorted", "returnInverse", "returnCounts", "dim"], args), false);
+  return uniqueOf(
+    "unique",
+    x,
+    parameters<Given>("unique", ["sorted", "returnInverse", "returnCounts", "dim"], args),
+    false,
+  );
 }
 
 /** As `unique`, but only equal neighbours become one (`torch.unique_consecutive`). Waits for the device. */
@@ -101,7 +120,12 @@ export function uniqueConsecutive(
   x: Tensor,
   ...args: Optional<[returnInverse: boolean, returnCounts: boolean, dim: number | null]>
 ): Tensor | Tensor[] {
-  return uniqueOf("uniqueConsecutive", x, parameters<Given>("uniqueConsecutive", ["returnInverse", "returnCounts", "dim"], args), true);
+  return uniqueOf(
+    "uniqueConsecutive",
+    x,
+    parameters<Given>("uniqueConsecutive", ["returnInverse", "returnCounts", "dim"], args),
+    true,
+  );
 }
 
 export const methods = { unique, uniqueConsecutive };

@@ -2,7 +2,7 @@
 import { AutogradError, ShapeError, ValueError } from "../errors.ts";
 import { inferSize, normalizeDim, normalizeDims, numelOf, sameShape, sizesOf, viewStrides } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { LocalValue } from "../tensor/value.ts";
 import type { Meta } from "../tensor/value.ts";
 import { parameters } from "./arguments.ts";
@@ -19,7 +19,7 @@ const listed = (shape: Shape): string => `[${shape.join(", ")}]`;
 const inputShape = ({ inputs: [input] }: Saved): Shape => (input as Meta).shape;
 
 /** `dim` in a tensor that has at least one dimension. */
-function dimOf(shape: Shape, dim: number, op: string): number {
+export function dimOf(shape: Shape, dim: number, op: string): number {
   if (shape.length === 0) throw new ShapeError(`${op}() cannot be applied to a 0-dim tensor.`, { op });
   return normalizeDim(dim, shape.length, op);
 }
@@ -85,7 +85,8 @@ export const permuteOp = defineView<{ readonly dims: readonly number[] }>("permu
       );
     }
     const order = dims.map((dim) => normalizeDim(dim, shape.length, "permute"));
-    if (new Set(order).size !== order.length) throw new ShapeError("permute(): duplicate dims are not allowed.", { op: "permute" });
+    if (new Set(order).size !== order.length)
+      throw new ShapeError("permute(): duplicate dims are not allowed.", { op: "permute" });
     return { dims: order.map((dim) => keep(shape, dim)) };
   },
   grad: {
@@ -109,7 +110,8 @@ export const transposeOp = defineView<{ readonly dim0: number; readonly dim1: nu
 
 export const tOp = defineView<Record<string, never>>("t", {
   map: (shape) => {
-    if (shape.length > 2) throw new ShapeError(`t() expects a tensor with <= 2 dimensions, but self is ${shape.length}D`, { op: "t" });
+    if (shape.length > 2)
+      throw new ShapeError(`t() expects a tensor with <= 2 dimensions, but self is ${shape.length}D`, { op: "t" });
     return { dims: keepAll(shape).reverse() };
   },
   grad: { a: (g) => t(g) },
@@ -122,7 +124,9 @@ export const squeezeOp = defineView<{ readonly dims: readonly number[] }>("squee
 });
 
 export const unsqueezeOp = defineView<{ readonly dim: number }>("unsqueeze", {
-  map: (shape, { dim }) => ({ dims: keepAll(shape).toSpliced(normalizeDim(dim, shape.length + 1, "unsqueeze"), 0, { size: 1, along: [] }) }),
+  map: (shape, { dim }) => ({
+    dims: keepAll(shape).toSpliced(normalizeDim(dim, shape.length + 1, "unsqueeze"), 0, { size: 1, along: [] }),
+  }),
   grad: { a: (g, saved) => reshape(g, inputShape(saved)) },
 });
 
@@ -136,9 +140,12 @@ export const selectOp: ViewOp<SelectAttrs> = defineView("select", {
     const dim = dimOf(shape, attrs.dim, "select");
     const index = attrs.index < 0 ? attrs.index + shape[dim] : attrs.index;
     if (!Number.isInteger(index) || index < 0 || index >= shape[dim]) {
-      throw new ShapeError(`select(): index ${attrs.index} out of range for tensor of size ${listed(shape)} at dimension ${dim}`, {
-        op: "select",
-      });
+      throw new ShapeError(
+        `select(): index ${attrs.index} out of range for tensor of size ${listed(shape)} at dimension ${dim}`,
+        {
+          op: "select",
+        },
+      );
     }
     return { dims: keepAll(shape).toSpliced(dim, 1), start: shape.map((_, d) => (d === dim ? index : 0)) };
   },
@@ -158,7 +165,8 @@ export const sliceOp: ViewOp<SliceAttrs> = defineView("slice", {
     const dim = dimOf(shape, given, "slice");
     if (!Number.isInteger(step) || step <= 0) throw new ValueError("slice step must be positive", { op: "slice" });
     const size = shape[dim];
-    const clamped = (index: number, least: number): number => Math.min(Math.max(index < 0 ? index + size : index, least), size);
+    const clamped = (index: number, least: number): number =>
+      Math.min(Math.max(index < 0 ? index + size : index, least), size);
     const from = clamped(start, 0);
     const to = clamped(end, from);
     return {
@@ -179,15 +187,20 @@ export const diagonalOp: ViewOp<DiagonalAttrs> = defineView("diagonal", {
   map: (shape, { offset, dim1: given1, dim2: given2 }) => {
     const dim1 = normalizeDim(given1, shape.length, "diagonal");
     const dim2 = normalizeDim(given2, shape.length, "diagonal");
-    if (dim1 === dim2) throw new ShapeError(`diagonal dimensions cannot be identical ${given1}, ${given2}`, { op: "diagonal" });
-    const length = offset >= 0 ? Math.min(shape[dim1], shape[dim2] - offset) : Math.min(shape[dim1] + offset, shape[dim2]);
+    if (dim1 === dim2)
+      throw new ShapeError(`diagonal dimensions cannot be identical ${given1}, ${given2}`, { op: "diagonal" });
+    const length =
+      offset >= 0 ? Math.min(shape[dim1], shape[dim2] - offset) : Math.min(shape[dim1] + offset, shape[dim2]);
     const along = [
       { dim: dim1, step: 1 },
       { dim: dim2, step: 1 },
     ];
     return {
       dims: [...keepAll(shape).filter((_, dim) => dim !== dim1 && dim !== dim2), { size: Math.max(length, 0), along }],
-      start: length <= 0 ? undefined : shape.map((_, d) => (d === dim1 ? Math.max(-offset, 0) : d === dim2 ? Math.max(offset, 0) : 0)),
+      start:
+        length <= 0
+          ? undefined
+          : shape.map((_, d) => (d === dim1 ? Math.max(-offset, 0) : d === dim2 ? Math.max(offset, 0) : 0)),
     };
   },
   grad: { a: (g, saved, of) => apply(diagonalBackward, [g], { shape: inputShape(saved), of }) },
@@ -204,7 +217,10 @@ export const unfoldOp: ViewOp<UnfoldAttrs> = defineView("unfold", {
     const dim = normalizeDim(given, shape.length, "unfold");
     const whole = shape[dim] ?? 1;
     if (size < 0) throw new ValueError(`size is ${size} but must be >= 0`, { op: "unfold" });
-    if (size > whole) throw new ShapeError(`maximum size for tensor at dimension ${dim} is ${whole} but size is ${size}`, { op: "unfold" });
+    if (size > whole)
+      throw new ShapeError(`maximum size for tensor at dimension ${dim} is ${whole} but size is ${size}`, {
+        op: "unfold",
+      });
     if (step <= 0) throw new ValueError(`step is ${step} but must be > 0`, { op: "unfold" });
     if (shape.length === 0) return { dims: [{ size, along: [] }] };
     const windows = { size: Math.floor((whole - size) / step) + 1, along: [{ dim, step }] };
@@ -249,11 +265,16 @@ export function reshapeAs(x: Tensor, other: Tensor): Tensor {
 
 /** Joins the dimensions from `startDim` to `endDim` (default: all) into one (`torch.flatten`). */
 export function flatten(x: Tensor, ...args: Optional<[startDim: number, endDim: number]>): Tensor {
-  const { startDim = 0, endDim = -1 } = parameters<{ startDim?: number; endDim?: number }>("flatten", ["startDim", "endDim"], args);
+  const { startDim = 0, endDim = -1 } = parameters<{ startDim?: number; endDim?: number }>(
+    "flatten",
+    ["startDim", "endDim"],
+    args,
+  );
   const rank = x.dim();
   const start = normalizeDim(startDim, rank, "flatten");
   const end = normalizeDim(endDim, rank, "flatten");
-  if (start > end) throw new ShapeError("flatten() has invalid args: start_dim cannot come after end_dim", { op: "flatten" });
+  if (start > end)
+    throw new ShapeError("flatten() has invalid args: start_dim cannot come after end_dim", { op: "flatten" });
   if (rank === 0) return reshape(x, [1]);
   if (start === end) return x;
   return reshape(x, [...x.shape.slice(0, start), numelOf(x.shape.slice(start, end + 1)), ...x.shape.slice(end + 1)]);
@@ -306,7 +327,10 @@ export function permute(x: Tensor, ...dims: (number | readonly number[])[]): Ten
 }
 
 /** Two dimensions exchanged (`torch.transpose`). */
-export function transpose(x: Tensor, ...args: [dim0: number, dim1: number] | [options: { dim0: number; dim1: number }]): Tensor {
+export function transpose(
+  x: Tensor,
+  ...args: [dim0: number, dim1: number] | [options: { dim0: number; dim1: number }]
+): Tensor {
   const { dim0, dim1 } = parameters<{ dim0: number; dim1: number }>("transpose", ["dim0", "dim1"], args);
   return apply(transposeOp, [x], { dim0, dim1 });
 }
@@ -317,7 +341,11 @@ export function t(x: Tensor): Tensor {
 }
 
 /** Dimensions `source` moved to the places `destination`; the others keep their order (`torch.movedim`). */
-export function movedim(x: Tensor, source: number | readonly number[], destination: number | readonly number[]): Tensor {
+export function movedim(
+  x: Tensor,
+  source: number | readonly number[],
+  destination: number | readonly number[],
+): Tensor {
   const [sources, destinations] = [source, destination].map((dims) => (typeof dims === "number" ? [dims] : dims));
   if (sources.length !== destinations.length) {
     throw new ShapeError(
@@ -327,7 +355,8 @@ export function movedim(x: Tensor, source: number | readonly number[], destinati
   }
   const places = (dims: readonly number[], name: string): number[] => {
     const list = dims.map((dim) => normalizeDim(dim, x.dim(), "movedim"));
-    if (new Set(list).size !== list.length) throw new ShapeError(`movedim: repeated dim in \`${name}\` (${listed(dims)})`, { op: "movedim" });
+    if (new Set(list).size !== list.length)
+      throw new ShapeError(`movedim: repeated dim in \`${name}\` (${listed(dims)})`, { op: "movedim" });
     return list;
   };
   const from = places(sources, "source");
@@ -362,10 +391,13 @@ export function narrow(x: Tensor, dim: number, start: number | Tensor, length: n
   const size = x.shape[at];
   const given = typeof start === "number" ? start : Number(start.itemSync());
   if (given < -size || given > size) {
-    throw new ShapeError(`Dimension out of range (expected to be in range of [${-size}, ${size}], but got ${given})`, { op: "narrow" });
+    throw new ShapeError(`Dimension out of range (expected to be in range of [${-size}, ${size}], but got ${given})`, {
+      op: "narrow",
+    });
   }
   const from = given < 0 ? given + size : given;
-  if (from + length > size) throw new ShapeError(`start (${from}) + length (${length}) exceeds dimension size (${size}).`, { op: "narrow" });
+  if (from + length > size)
+    throw new ShapeError(`start (${from}) + length (${length}) exceeds dimension size (${size}).`, { op: "narrow" });
   return apply(sliceOp, [x], { dim: at, start: from, end: from + length, step: 1 });
 }
 
@@ -379,7 +411,11 @@ export function diagonal(x: Tensor, ...args: Optional<[offset: number, dim1: num
 }
 
 function diagonalAttrs(args: readonly unknown[]): DiagonalAttrs {
-  const { offset = 0, dim1 = 0, dim2 = 1 } = parameters<Partial<DiagonalAttrs>>("diagonal", ["offset", "dim1", "dim2"], args);
+  const {
+    offset = 0,
+    dim1 = 0,
+    dim2 = 1,
+  } = parameters<Partial<DiagonalAttrs>>("diagonal", ["offset", "dim1", "dim2"], args);
   return { offset, dim1, dim2 };
 }
 
@@ -387,116 +423,6 @@ function diagonalAttrs(args: readonly unknown[]): DiagonalAttrs {
 export function unfold(x: Tensor, dimension: number, size: number, step: number): Tensor {
   return apply(unfoldOp, [x], { dim: dimension, size, step });
 }
-
-/** The views along `dim`, one for each index (`torch.unbind`). */
-export function unbind(x: Tensor, ...args: Optional<[dim: number]>): Tensor[] {
-  const { dim = 0 } = parameters<{ dim?: number }>("unbind", ["dim"], args);
-  if (x.dim() === 0) throw new ShapeError("Dimension specified as 0 but tensor has no dimensions", { op: "unbind" });
-  const at = normalizeDim(dim, x.dim(), "unbind");
-  return Array.from({ length: x.shape[at] }, (_, index) => select(x, at, index));
-}
-
-/** Views of the given sizes along `dim`, which they must fill. */
-export function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
-  const { dim = 0 } = parameters<{ dim?: number }>("splitWithSizes", ["dim"], args);
-  const at = dimOf(x.shape, dim, "split");
-  const total = splitSizes.reduce((sum, size) => sum + size, 0);
-  if (total !== x.shape[at] || splitSizes.some((size) => size < 0)) {
-    throw new ShapeError(
-      `split_with_sizes expects split_sizes to sum exactly to ${x.shape[at]} (input tensor's size at dimension ${at}), ` +
-        `but got split_sizes=${listed(splitSizes)}`,
-      { op: "split" },
-    );
-  }
-  let start = 0;
-  return splitSizes.map((size) => narrow(x, at, (start += size) - size, size));
-}
-
-/** Views of `size` places along `dim` (the last may be smaller), or of the listed sizes (`torch.split`). */
-export function split(x: Tensor, size: number | readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
-  if (typeof size !== "number") return splitWithSizes(x, size, ...args);
-  const { dim = 0 } = parameters<{ dim?: number }>("split", ["dim"], args);
-  const at = dimOf(x.shape, dim, "split");
-  const whole = x.shape[at];
-  if (size < 0 || (size === 0 && whole !== 0)) {
-    throw new ValueError(`split expects split_size be non-negative, but got split_size=${size}`, { op: "split" });
-  }
-  const count = size === 0 ? 1 : Math.max(Math.ceil(whole / size), 1);
-  return Array.from({ length: count }, (_, i) => narrow(x, at, i * size, Math.min(size, whole - i * size)));
-}
-
-/** At most `chunks` views of equal size along `dim` (`torch.chunk`). */
-export function chunk(x: Tensor, chunks: number, ...args: Optional<[dim: number]>): Tensor[] {
-  const { dim = 0 } = parameters<{ dim?: number }>("chunk", ["dim"], args);
-  const at = dimOf(x.shape, dim, "chunk");
-  if (chunks <= 0) throw new ValueError(`chunk expects \`chunks\` to be greater than 0, got: ${chunks}`, { op: "chunk" });
-  const size = Math.ceil(x.shape[at] / chunks);
-  return size === 0 ? Array.from({ length: chunks }, () => narrow(x, at, 0, 0)) : split(x, size, at);
-}
-
-/** Exactly that many views, or views that end at the listed indices (`torch.tensor_split`). An index tensor is read, which waits. */
-export function tensorSplit(x: Tensor, indicesOrSections: number | readonly number[] | Tensor, ...args: Optional<[dim: number]>): Tensor[] {
-  const { dim = 0 } = parameters<{ dim?: number }>("tensorSplit", ["dim"], args);
-  if (x.dim() === 0) {
-    throw new ShapeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims", { op: "tensorSplit" });
-  }
-  const at = normalizeDim(dim, x.dim(), "tensorSplit");
-  const given = indicesOrSections instanceof Tensor ? numbersOf(indicesOrSections) : indicesOrSections;
-  const whole = x.shape[at];
-  if (typeof given !== "number") {
-    const bounds = [0, ...given, whole];
-    return bounds.slice(1).map((end, i) => sliceAlong(x, at, bounds[i], i === given.length ? undefined : end));
-  }
-  if (given <= 0) throw new ValueError(`number of sections must be larger than 0, got ${given}`, { op: "tensorSplit" });
-  const small = Math.floor(whole / given);
-  const larger = whole % given;
-  let start = 0;
-  return Array.from({ length: given }, (_, i) => {
-    const size = small + (i < larger ? 1 : 0);
-    return narrow(x, at, (start += size) - size, size);
-  });
-}
-
-function numbersOf(indices: Tensor): number | number[] {
-  if (indices.dtype !== "int64") {
-    throw new ValueError(`tensor_split expected tensor_indices_or_sections to have dtype of long, but got ${indices.dtype}`, { op: "tensorSplit" });
-  }
-  if (indices.dim() > 1) {
-    throw new ShapeError(
-      `tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but got a tensor with ${indices.dim()} dims`,
-      { op: "tensorSplit" },
-    );
-  }
-  const list = indices.tolistSync();
-  return Array.isArray(list) ? list.map(Number) : Number(list);
-}
-
-/** A function that splits as `tensorSplit` does, along a fixed dimension. */
-function splitter(name: string, least: number, dimOfRank: (rank: number) => number) {
-  return (x: Tensor, indicesOrSections: number | readonly number[]): Tensor[] => {
-    const op = `torch.${name}`;
-    if (typeof indicesOrSections !== "number" && !Array.isArray(indicesOrSections)) {
-      throw new ValueError(`${name}() received an invalid combination of arguments.`, { op: name, remedy: "Give a number of parts or a list of indices." });
-    }
-    if (x.dim() < least) {
-      throw new ShapeError(`${op} requires a tensor with at least ${least} dimension, but got a tensor with ${x.dim()} dimensions!`, {
-        op: name,
-      });
-    }
-    const dim = dimOfRank(x.dim());
-    if (typeof indicesOrSections === "number" && (indicesOrSections <= 0 || x.shape[dim] % indicesOrSections !== 0)) {
-      throw new ShapeError(
-        `${op} attempted to split along dimension ${dim}, but the size of the dimension ${x.shape[dim]} is not divisible by the split_size ${indicesOrSections}!`,
-        { op: name },
-      );
-    }
-    return tensorSplit(x, indicesOrSections, dim);
-  };
-}
-
-export const hsplit = splitter("hsplit", 1, (rank) => (rank === 1 ? 0 : 1));
-export const vsplit = splitter("vsplit", 2, () => 0);
-export const dsplit = splitter("dsplit", 3, () => 2);
 
 // --- copies with a part replaced ----------------------------------------------------------------------------------------------
 
@@ -506,14 +432,22 @@ export function selectScatter(x: Tensor, src: Tensor, dim: number, index: number
 }
 
 /** A copy of `x` with `src` in `start:end:step` of `dim` (`torch.slice_scatter`). */
-export function sliceScatter(x: Tensor, src: Tensor, ...args: Optional<[dim: number, start: number, end: number, step: number]>): Tensor {
+export function sliceScatter(
+  x: Tensor,
+  src: Tensor,
+  ...args: Optional<[dim: number, start: number, end: number, step: number]>
+): Tensor {
   const names = ["dim", "start", "end", "step"] as const;
   const { dim = 0, start, end, step } = parameters<Partial<SliceAttrs>>("sliceScatter", names, args);
   return apply(sliceScatterOp, [x, src], sliceAttrs(dim, start, end, step));
 }
 
 /** A copy of `x` with `src` on a diagonal (`torch.diagonal_scatter`). */
-export function diagonalScatter(x: Tensor, src: Tensor, ...args: Optional<[offset: number, dim1: number, dim2: number]>): Tensor {
+export function diagonalScatter(
+  x: Tensor,
+  src: Tensor,
+  ...args: Optional<[offset: number, dim1: number, dim2: number]>
+): Tensor {
   return apply(diagonalScatterOp, [x, src], diagonalAttrs(args));
 }
 
@@ -552,19 +486,25 @@ export function isSameSize(x: Tensor, other: Tensor): boolean {
 export const methods = {
   view, viewAs, reshape, reshapeAs, flatten, unflatten, ravel, expand, expandAs, broadcastTo, squeeze, unsqueeze,
   permute, transpose, swapaxes: transpose, swapdims: transpose, t, movedim, moveaxis: movedim,
-  select, narrow, narrowCopy, diagonal, unfold, unbind, split, splitWithSizes, chunk, tensorSplit, hsplit, vsplit, dsplit,
+  select, narrow, narrowCopy, diagonal, unfold,
   selectScatter, sliceScatter, diagonalScatter, isSameSize,
 };
 
 /** Fields of `Tensor` that are views. */
 export const getters = {
   /** Dimensions in reverse order. */
-  T: (x: Tensor): Tensor => permute(x, x.shape.map((_, dim) => x.dim() - 1 - dim)),
+  T: (x: Tensor): Tensor =>
+    permute(
+      x,
+      x.shape.map((_, dim) => x.dim() - 1 - dim),
+    ),
   /** The last two dimensions exchanged. */
   mT: (x: Tensor): Tensor => {
     if (x.dim() === 0) return x;
     if (x.dim() < 2) {
-      throw new ShapeError(`tensor.mT is only supported on matrices or batches of matrices. Got ${x.dim()}-D tensor.`, { op: "mT" });
+      throw new ShapeError(`tensor.mT is only supported on matrices or batches of matrices. Got ${x.dim()}-D tensor.`, {
+        op: "mT",
+      });
     }
     return transpose(x, -2, -1);
   },

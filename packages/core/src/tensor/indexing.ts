@@ -58,7 +58,8 @@ function parts(x: Tensor, given: readonly Index[], picks: boolean): Parts {
   });
   const count = indices.reduce<number>((sum, index) => sum + taken(index), 0);
   if (count > x.dim()) throw new ShapeError(`too many indices for tensor of dimension ${x.dim()}`, { op: "at" });
-  if (indices.filter((index) => index === "...").length > 1) throw new ShapeError("an index can only have a single ellipsis ('...')", { op: "at" });
+  if (indices.filter((index) => index === "...").length > 1)
+    throw new ShapeError("an index can only have a single ellipsis ('...')", { op: "at" });
   let part = x;
   let dim = 0;
   const tensors: (Tensor | undefined)[] = [];
@@ -122,7 +123,11 @@ export function setAt(x: Tensor, indices: Index | readonly Index[], value: Tenso
   const list = Array.isArray(indices) ? (indices as readonly Index[]) : [indices as Index];
   const { part, tensors } = parts(x, list, false);
   const number = typeof value === "number" || typeof value === "boolean" ? Number(value) : undefined;
-  const source = isTensor(value) ? value : number === undefined ? tensor(value, { dtype: x.dtype, device: x.device }) : undefined;
+  const source = isTensor(value)
+    ? value
+    : number === undefined
+      ? tensor(value, { dtype: x.dtype, device: x.device })
+      : undefined;
   if (hasTensors(tensors)) {
     const [mask, ...others] = tensors;
     // One mask and one value: nobody needs to know how many places there are.

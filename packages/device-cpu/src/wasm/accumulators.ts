@@ -8,10 +8,16 @@ import { emitConstant, emitLoad, emitScalar, valueType } from "./scalar.ts";
 import { emitSplat, emitVector } from "./vector.ts";
 
 /**
- * Elements (scalar) or groups of vectors that a float32 sum takes before it is folded into the total: rounding errors grow with
- * the block and the number of blocks, not with their product.
+ * A float32 sum is taken in blocks of so many elements (or groups of vectors), and blocks of so many blocks: rounding errors grow
+ * with the block's length, not with the number of elements.
  */
 export const blockLength = 128;
+
+/** The locals of one set of partial results: scalars, and for each vector of a group its lanes. */
+export interface Partials {
+  readonly scalars: readonly number[];
+  readonly vectors: readonly (readonly number[])[];
+}
 
 const INT32_MIN = -0x80000000;
 const INT32_MAX = 0x7fffffff;
@@ -79,17 +85,20 @@ export class Accumulators {
     return monoid;
   }
 
-  /** Locals for the accumulators of a block: the totals themselves where sums need no blocks. */
-  blockScalars(): number[] {
-    return this.totals.map((total, index) => (this.#isBlocked(index) ? this.#f.local(Type.f32) : total));
+  /** Scalar and vector totals; `units` vectors of each. */
+  vectorTotals(units: number): Partials {
+    return { scalars: [], vectors: Array.from({ length: units }, () => this.totals.map(() => this.#f.local(Type.v128))) };
   }
 
-  vectorTotals(units: number): number[][] {
-    return Array.from({ length: units }, () => this.totals.map(() => this.#f.local(Type.v128)));
+  scalarTotals(): Partials {
+    return { scalars: this.totals, vectors: [] };
   }
 
-  blockVectors(totals: readonly (readonly number[])[]): number[][] {
-    return totals.map((unit) => unit.map((total, index) => (this.#isBlocked(index) ? this.#f.local(Type.v128) : total)));
+  /** Locals for the partial results of a block of `totals`: the totals themselves where sums need no blocks. */
+  blockOf(totals: Partials): Partials {
+    const own = (locals: readonly number[], type: typeof Type.f32 | typeof Type.v128): readonly number[] =>
+      locals.map((local, index) => (this.#isBlocked(index) ? this.#f.local(type) : local));
+    return { scalars: own(totals.scalars, Type.f32), vectors: totals.vectors.map((unit) => own(unit, Type.v128)) };
   }
 
   /** Gives the totals their initial values. */
@@ -101,8 +110,8 @@ export class Accumulators {
   }
 
   /** Gives vector totals the identity, or the accumulators' initial values. */
-  initialiseVectors(totals: readonly (readonly number[])[], from: "identity" | "initial"): void {
-    for (const unit of totals) {
+  initialiseVectors(totals: Partials, from: "identity" | "initial"): void {
+    for (const unit of totals.vectors) {
       for (const [index, local] of unit.entries()) {
         if (from === "identity") this.#frame.constant(identityBits(this.#monoid(index), this.#type(index)));
         else {
@@ -115,31 +124,29 @@ export class Accumulators {
   }
 
   /** Sets the sums of a new block to 0. */
-  startBlock(scalars: readonly number[], vectors: readonly (readonly number[])[]): void {
+  startBlock(block: Partials): void {
     for (const index of this.totals.keys()) {
       if (!this.#isBlocked(index)) continue;
-      if (scalars[index] !== undefined) {
+      const scalar = block.scalars[index];
+      if (scalar !== undefined) {
         this.#f.f32(0);
-        this.#f.set(scalars[index]);
+        this.#f.set(scalar);
       }
-      for (const unit of vectors) {
+      for (const unit of block.vectors) {
         this.#frame.constant(0);
         this.#f.set(unit[index] ?? 0);
       }
     }
   }
 
-  /** Adds a block's sums to the totals. */
-  endBlock(
-    scalars: readonly number[],
-    vectorTotals: readonly (readonly number[])[],
-    vectors: readonly (readonly number[])[],
-  ): void {
-    for (const [index, total] of this.totals.entries()) {
+  /** Adds a block's sums to those of what it is a block of. */
+  endBlock(block: Partials, whole: Partials): void {
+    for (const index of this.totals.keys()) {
       if (!this.#isBlocked(index)) continue;
-      if (scalars[index] !== undefined) this.#joinScalars(index, total, () => this.#f.get(scalars[index] ?? 0));
-      for (const [unit, locals] of vectors.entries()) {
-        this.#joinVectors(index, vectorTotals[unit]?.[index] ?? 0, locals[index] ?? 0);
+      const scalar = block.scalars[index];
+      if (scalar !== undefined) this.#joinScalars(index, whole.scalars[index] ?? 0, () => this.#f.get(scalar));
+      for (const [unit, locals] of block.vectors.entries()) {
+        this.#joinVectors(index, whole.vectors[unit]?.[index] ?? 0, locals[index] ?? 0);
       }
     }
   }
@@ -181,9 +188,9 @@ export class Accumulators {
   }
 
   /** Joins the lanes of all vector totals, in a fixed tree, into the scalar totals. `offset`: bytes from the scratch's start. */
-  joinLanes(vectorTotals: readonly (readonly number[])[], offset: number): void {
+  joinLanes({ vectors }: Partials, offset: number): void {
     for (const index of this.totals.keys()) {
-      const locals = vectorTotals.map((unit) => unit[index] ?? 0);
+      const locals = vectors.map((unit) => unit[index] ?? 0);
       let count = locals.length;
       for (; count > 2; count /= 2) {
         for (let i = 0; i < count / 2; i++) this.#joinVectors(index, locals[i] ?? 0, locals[i + count / 2] ?? 0);
@@ -196,10 +203,10 @@ export class Accumulators {
   }
 
   /** Stores the lanes of every accumulator to scratch, one after the other. */
-  stash(vectorTotals: readonly (readonly number[])[], offset: number): void {
+  stash({ vectors }: Partials, offset: number): void {
     for (const index of this.totals.keys()) {
-      const bytes = 16 * vectorTotals.length;
-      this.#stash(vectorTotals.map((unit) => unit[index] ?? 0), offset + index * bytes);
+      const bytes = 16 * vectors.length;
+      this.#stash(vectors.map((unit) => unit[index] ?? 0), offset + index * bytes);
     }
   }
 

@@ -5,7 +5,7 @@
  * - one scalar point after the other, which gives the same bits as the way before.
  */
 import { itemSize, type LoopKernel } from "@troupe/core/device";
-import { Accumulators, blockLength } from "./accumulators.ts";
+import { Accumulators, blockLength, type Partials } from "./accumulators.ts";
 import { Scratch } from "./arguments.ts";
 import { Op, Simd, Type } from "./assembler.ts";
 import { GraphEmitter } from "./emit.ts";
@@ -15,6 +15,9 @@ import { emitLoad } from "./scalar.ts";
 import { emitSplat, emitVectorLoad, fitsLanes } from "./vector.ts";
 
 const maxUnits = 8;
+
+/** Partial results of a block, of a block of blocks, and in all. */
+type Levels = readonly [Partials, Partials, Partials];
 
 /** Scratch that lanes pass through on their way to scalars. */
 export function reductionScratchBytes(kernel: LoopKernel): number {
@@ -47,9 +50,10 @@ class ReductionPrinter {
   readonly #columns: GraphEmitter | undefined;
   readonly #lanes: boolean;
   readonly #accumulators: Accumulators;
-  /** Elements left of a run, and of a block. */
-  readonly #count: number;
-  readonly #left: number;
+  /** The sums of a block, of a block of blocks, and in all, of the scalar way. */
+  readonly #levels: Levels;
+  /** Elements left of a run, of a block of blocks, and of a block. */
+  readonly #counts: readonly [number, number, number];
 
   constructor(frame: KernelFrame) {
     const { kernel, f } = frame;
@@ -76,10 +80,16 @@ class ReductionPrinter {
       this.#columns = new GraphEmitter(frame, columnPlan);
     }
     this.#accumulators = new Accumulators(frame, monoids);
-    this.#body.accumulators.push(...(this.#lanes ? this.#accumulators.totals : this.#accumulators.blockScalars()));
+    const totals = this.#accumulators.scalarTotals();
+    this.#levels = this.#lanes ? [totals, totals, totals] : this.#levelsOf(totals);
+    this.#body.accumulators.push(...this.#levels[0].scalars);
     this.#epilogue.accumulators.push(...this.#accumulators.totals);
-    this.#count = f.local(Type.i32);
-    this.#left = f.local(Type.i32);
+    this.#counts = [f.local(Type.i32), f.local(Type.i32), f.local(Type.i32)];
+  }
+
+  #levelsOf(totals: Partials): Levels {
+    const middle = this.#accumulators.blockOf(totals);
+    return [this.#accumulators.blockOf(middle), middle, totals];
   }
 
   print(): void {
@@ -111,7 +121,7 @@ class ReductionPrinter {
       this.#startRun(this.#body);
       this.#body.scalars(Level.run);
       runs?.run();
-      this.#blocks(!this.#lanes, this.#body.accumulators, [], [], () => {
+      this.#blocks(!this.#lanes, this.#levels, () => {
         this.#body.scalars(Level.element);
         for (const store of this.#kernel.stores) if (store.at === "body") this.#body.store(store);
         this.#accumulators.step(this.#body);
@@ -202,49 +212,51 @@ class ReductionPrinter {
     f.i32(0);
     f.set(index[this.#inner] ?? 0);
     f.get(size[this.#inner] ?? 0);
-    f.set(this.#count);
+    f.set(this.#counts[0]);
   }
 
-  /** Runs `element` `count` times, in blocks where sums need them. */
-  #blocks(
-    blocks: boolean,
-    scalars: readonly number[],
-    vectorTotals: readonly (readonly number[])[],
-    vectors: readonly (readonly number[])[],
-    element: () => void,
-  ): void {
+  /** Runs `element` as often as the run's count says, in blocks of blocks where sums need them. */
+  #blocks(blocks: boolean, [block, middle, totals]: Levels, element: () => void): void {
     const { f } = this.#frame;
-    const blocked = blocks && this.#accumulators.blocked;
-    f.block();
-    f.get(this.#count);
-    f.op(Op.i32Eqz);
-    f.branchIf(0);
-    f.loop();
-    let counter = this.#count;
-    if (blocked) {
-      counter = this.#left;
-      this.#least(this.#count, blockLength);
-      f.set(this.#left);
-      f.get(this.#count);
-      f.get(this.#left);
-      f.op(Op.i32Sub);
-      f.set(this.#count);
-      this.#accumulators.startBlock(scalars, vectors);
-      f.loop();
-    }
-    element();
-    f.get(counter);
-    f.i32(1);
-    f.op(Op.i32Sub);
-    f.tee(counter);
-    f.branchIf(0);
-    f.end();
-    if (blocked) {
-      this.#accumulators.endBlock(scalars, vectorTotals, vectors);
-      f.get(this.#count);
+    const accumulators = this.#accumulators;
+    const [count, inMiddle, inBlock] = this.#counts;
+    const blocked = blocks && accumulators.blocked;
+    const again = (counter: number): void => {
+      f.get(counter);
       f.branchIf(0);
       f.end();
-    }
+    };
+    const take = (length: number, from: number, counter: number): void => {
+      this.#least(from, length);
+      f.set(counter);
+      f.get(from);
+      f.get(counter);
+      f.op(Op.i32Sub);
+      f.set(from);
+    };
+    const elements = (counter: number): void => {
+      f.loop();
+      element();
+      this.#bump(counter, -1);
+      again(counter);
+    };
+    f.block();
+    f.get(count);
+    f.op(Op.i32Eqz);
+    f.branchIf(0);
+    if (blocked) {
+      f.loop();
+      take(blockLength * blockLength, count, inMiddle);
+      accumulators.startBlock(middle);
+      f.loop();
+      take(blockLength, inMiddle, inBlock);
+      accumulators.startBlock(block);
+      elements(inBlock);
+      accumulators.endBlock(block, middle);
+      again(inMiddle);
+      accumulators.endBlock(middle, totals);
+      again(count);
+    } else elements(count);
     f.end();
   }
 
@@ -267,8 +279,8 @@ class ReductionPrinter {
     const units = unitsFor(graph.plan, this.#kernel, maxUnits);
     const group = 4 * units;
     const totals = accumulators.vectorTotals(units);
-    const blocks = accumulators.blockVectors(totals);
-    graph.vectorAccumulators.push(...blocks);
+    const levels = this.#levelsOf(totals);
+    graph.vectorAccumulators.push(...levels[0].vectors.map((unit) => [...unit]));
     const rest = f.local(Type.i32);
     const whenWide = (print: () => void): void => {
       f.get(size[this.#inner] ?? 0);
@@ -280,15 +292,15 @@ class ReductionPrinter {
     };
     const run = (): void => {
       graph.splats(Level.run, Level.element, []);
-      f.get(this.#count);
+      f.get(this.#counts[0]);
       f.i32(group - 1);
       f.op(Op.i32And);
       f.set(rest);
-      f.get(this.#count);
+      f.get(this.#counts[0]);
       f.i32(Math.log2(group));
       f.op(Op.i32ShrU);
-      f.set(this.#count);
-      this.#blocks(true, [], totals, blocks, () => {
+      f.set(this.#counts[0]);
+      this.#blocks(true, levels, () => {
         for (let unit = 0; unit < units; unit++) graph.vectors(unit, Level.element);
         for (let unit = 0; unit < units; unit++) accumulators.step(graph, unit);
         for (const operand of graph.usedOperands()) {
@@ -298,7 +310,7 @@ class ReductionPrinter {
         this.#bump(index[this.#inner] ?? 0, group);
       });
       f.get(rest);
-      f.set(this.#count);
+      f.set(this.#counts[0]);
     };
     return {
       begin: () => whenWide(() => accumulators.initialiseVectors(totals, "identity")),
@@ -319,8 +331,8 @@ class ReductionPrinter {
     const units = unitsFor(graph.plan, this.#kernel, 4);
     const tile = 4 * units;
     const totals = accumulators.vectorTotals(units);
-    const blocks = accumulators.blockVectors(totals);
-    graph.vectorAccumulators.push(...blocks);
+    const levels = this.#levelsOf(totals);
+    graph.vectorAccumulators.push(...levels[0].vectors.map((unit) => [...unit]));
     graph.scalars(Level.launch);
     graph.splats(Level.launch, Level.run, []);
     const steps = this.#steps(graph);
@@ -355,7 +367,7 @@ class ReductionPrinter {
       accumulators.initialiseVectors(totals, "initial");
       this.#nest(() => {
         this.#startRun(graph);
-        this.#blocks(true, [], totals, blocks, () => {
+        this.#blocks(true, levels, () => {
           this.#columnLeaves(graph, contiguous, units, axis);
           for (let unit = 0; unit < units; unit++) {
             graph.vectors(unit, Level.run, ({ op }) => op === "load" || op === "axis");

@@ -23,7 +23,7 @@ const python = process.env["TROUPE_BENCH_PYTHON"] ?? "/usr/bin/python3";
 const jobNames = ["add", "add + backward", "mlp 128", "mlp 256", "mlp 256, 2 actors"] as const;
 const contenders: readonly Contender[] = [
   { name: "Troupe", command: process.execPath, args: [join(here, "troupe.ts")], jobs: jobNames },
-  { name: "PyTorch, 1 thread", command: python, args: [join(here, "torch.py")], jobs: ["add", "add + backward", "mlp 128", "mlp 256"] },
+  { name: "PyTorch, 1 thread", command: python, args: [join(here, "pytorch.py")], jobs: ["add", "add + backward", "mlp 128", "mlp 256"] },
   { name: "tfjs", command: process.execPath, args: [join(here, "tfjs.ts")], jobs: ["add", "add + backward", "mlp 128"] },
   { name: "jax-js", command: process.execPath, args: [join(here, "jax.ts")], jobs: ["add", "mlp 128"] },
 ];

@@ -109,7 +109,7 @@ export class SELU extends Activation {
 /** `torch.nn.GELU`. */
 export class GELU extends Activation {
   constructor({ approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}) {
-    super((x) => f.gelu(x, approximate), `approximate=${approximate}`);
+    super((x) => f.gelu(x, approximate), `approximate='${approximate}'`);
   }
 }
 

@@ -15,11 +15,14 @@ interface DiffGiven {
 }
 
 /**
- * The `n`-th difference of neighbours along `dim` (`torch.diff`), after joining `prepend` and `append` to the ends; bools differ
- * by exclusive or.
+ * The `n`-th difference of neighbours along `dim` (`torch.diff`), after joining `prepend` and `append` to the ends;
+ * bools differ by exclusive or.
  * @throws ShapeError, ValueError
  */
-export function diff(x: Tensor, ...args: Optional<[n: number, dim: number, prepend: Tensor | null, append: Tensor | null]>): Tensor {
+export function diff(
+  x: Tensor,
+  ...args: Optional<[n: number, dim: number, prepend: Tensor | null, append: Tensor | null]>
+): Tensor {
   const op = "diff";
   const { n = 1, dim = -1, prepend, append } = parameters<DiffGiven>(op, ["n", "dim", "prepend", "append"], args);
   if (x.dim() === 0) throw new ShapeError("diff expects input to be at least one-dimensional", { op });
@@ -37,12 +40,13 @@ export function diff(x: Tensor, ...args: Optional<[n: number, dim: number, prepe
 }
 
 function assertJoins(x: Tensor, end: Tensor, along: number): void {
-  if (end.dim() !== x.dim()) throw new ShapeError("diff expects prepend or append to be the same dimension as input", { op: "diff" });
+  if (end.dim() !== x.dim())
+    throw new ShapeError("diff expects prepend or append to be the same dimension as input", { op: "diff" });
   const odd = end.shape.findIndex((size, dim) => dim !== along && size !== x.shape[dim]);
   if (odd < 0) return;
   throw new ShapeError(
-    "diff expects the shape of tensor to prepend or append to match that of input except along the differencing dimension; " +
-      `input.size(${odd}) = ${x.shape[odd]}, but got tensor.size(${odd}) = ${end.shape[odd]}`,
+    "diff expects the shape of tensor to prepend or append to match that of input except along the differencing " +
+      `dimension; input.size(${odd}) = ${x.shape[odd]}, but got tensor.size(${odd}) = ${end.shape[odd]}`,
     { op: "diff" },
   );
 }
@@ -60,7 +64,10 @@ interface SamplesGiven {
   readonly dim?: number;
 }
 
-type SampleArguments = [x?: Tensor | { readonly dx?: number; readonly dim?: number }, options?: { readonly dim?: number }];
+type SampleArguments = [
+  x?: Tensor | { readonly dx?: number; readonly dim?: number },
+  options?: { readonly dim?: number },
+];
 
 interface Samples {
   readonly along: number;
@@ -79,12 +86,18 @@ function samplesOf(op: string, y: Tensor, args: SampleArguments): Samples {
     throw new ShapeError(`${op}: There must be one \`x\` value for each sample point`, { op });
   }
   const lead = new Array<number>(Math.max(y.dim() - x.dim(), 0)).fill(1);
-  const places = x.dim() === 1 ? x.reshape(y.shape.map((size, axis) => (axis === along ? size : 1))) : x.reshape([...lead, ...x.shape]);
+  const places =
+    x.dim() === 1
+      ? x.reshape(y.shape.map((size, axis) => (axis === along ? size : 1)))
+      : x.reshape([...lead, ...x.shape]);
   const [left, right] = neighbours(places, along);
   return { along, steps: right.sub(left) };
 }
 
-/** The area under each two neighbours. As in PyTorch, whole numbers are multiplied by tensors before they become fractions. */
+/**
+ * The area under each two neighbours. As in PyTorch, whole numbers are multiplied by tensors before they become
+ * fractions.
+ */
 function areas(y: Tensor, along: number, steps: Tensor | number): Tensor {
   const [left, right] = neighbours(y, along);
   const sums = left.add(right);
@@ -92,8 +105,8 @@ function areas(y: Tensor, along: number, steps: Tensor | number): Tensor {
 }
 
 /**
- * The integral of samples `y` along `dim` (the last) by the trapezoidal rule (`torch.trapezoid`): `trapezoid(y, x)` at places `x`,
- * `trapezoid(y, { dx })` at equal distances.
+ * The integral of samples `y` along `dim` (the last) by the trapezoidal rule (`torch.trapezoid`): `trapezoid(y, x)` at
+ * places `x`, `trapezoid(y, { dx })` at equal distances.
  * @throws ShapeError
  */
 export function trapezoid(y: Tensor, ...args: SampleArguments): Tensor {
@@ -104,7 +117,9 @@ export function trapezoid(y: Tensor, ...args: SampleArguments): Tensor {
 /** Another name of `trapezoid` (`torch.trapz`). */
 export const trapz = trapezoid;
 
-/** Running integrals by the trapezoidal rule (`torch.cumulative_trapezoid`): one fewer than samples. @throws ShapeError */
+/**
+ * Running integrals by the trapezoidal rule (`torch.cumulative_trapezoid`): one fewer than samples. @throws ShapeError
+ */
 export function cumulativeTrapezoid(y: Tensor, ...args: SampleArguments): Tensor {
   const { along, steps } = samplesOf("cumulativeTrapezoid", y, args);
   return areas(y, along, steps).cumsum(along);

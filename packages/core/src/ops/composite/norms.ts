@@ -1,4 +1,6 @@
-/** Norms of matrices, and of whatever `torch.linalg.norm` is given. Orders that need singular values are not available. */
+/**
+ * Norms of matrices, and of whatever `torch.linalg.norm` is given. Orders that need singular values are not available.
+ */
 import { DTypeError, ShapeError, ValueError } from "../../errors.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -20,16 +22,25 @@ interface Given {
 const names = ["ord", "dim", "keepdim", "dtype"] as const;
 
 /**
- * The norm of matrices in the two dimensions `dim` (`torch.linalg.matrix_norm`): "fro", 1 and -1 (greatest and least column sum of
- * magnitudes), Infinity and -Infinity (row sums).
+ * The norm of matrices in the two dimensions `dim` (`torch.linalg.matrix_norm`): "fro", 1 and -1 (greatest and least
+ * column sum of magnitudes), Infinity and -Infinity (row sums).
  * @throws ValueError for other orders
  */
-export function linalgMatrixNorm(x: Tensor, ...args: Optional<[ord: NormOrder, dim: readonly number[], keepdim: boolean, dtype: DType]>): Tensor {
+export function linalgMatrixNorm(
+  x: Tensor,
+  ...args: Optional<[ord: NormOrder, dim: readonly number[], keepdim: boolean, dtype: DType]>
+): Tensor {
   const op = "linalgMatrixNorm";
   const { ord = "fro", dim = [-2, -1], keepdim = false, dtype } = parameters<Given>(op, names, args);
-  if (!isFloat(x.dtype)) throw new DTypeError(`linalg.matrix_norm: Expected a floating point or complex tensor as input, but got ${x.dtype}`, { op });
-  if (x.dim() < 2) throw new ShapeError(`linalg.matrix_norm: The input tensor A must have at least 2 dimensions.`, { op });
-  if (dim === null || typeof dim === "number" || dim.length !== 2) throw new ShapeError("linalg.matrix_norm: dim must be a 2-tuple.", { op });
+  if (!isFloat(x.dtype))
+    throw new DTypeError(
+      `linalg.matrix_norm: Expected a floating point or complex tensor as input, but got ${x.dtype}`,
+      { op },
+    );
+  if (x.dim() < 2)
+    throw new ShapeError(`linalg.matrix_norm: The input tensor A must have at least 2 dimensions.`, { op });
+  if (dim === null || typeof dim === "number" || dim.length !== 2)
+    throw new ShapeError("linalg.matrix_norm: dim must be a 2-tuple.", { op });
   const [rows, columns] = dim.map((one) => normalizeDim(one, x.dim(), op));
   if (rows === columns) throw new ShapeError("linalg.matrix_norm: dims must be different.", { op });
   if (ord === "fro") return linalgVectorNorm(x, 2, [rows, columns], keepdim, dtype);
@@ -43,13 +54,16 @@ export function linalgMatrixNorm(x: Tensor, ...args: Optional<[ord: NormOrder, d
 function unavailable(ord: NormOrder, op: string): ValueError {
   const known = ord === "nuc" || Math.abs(Number(ord)) === 2;
   return new ValueError(
-    known ? `linalg.matrix_norm: order ${ord} needs singular values, which are not available` : `linalg.matrix_norm: Order ${ord} not supported.`,
+    known
+      ? `linalg.matrix_norm: order ${ord} needs singular values, which are not available`
+      : `linalg.matrix_norm: Order ${ord} not supported.`,
     { op, remedy: 'Use "fro", 1, -1, Infinity or -Infinity.' },
   );
 }
 
 /**
- * A vector norm over one dimension, a matrix norm over two, by default the 2-norm of all elements (`torch.linalg.norm`).
+ * A vector norm over one dimension, a matrix norm over two, by default the 2-norm of all elements
+ * (`torch.linalg.norm`).
  * @throws ShapeError, ValueError
  */
 export function linalgNorm(
@@ -64,6 +78,7 @@ export function linalgNorm(
   }
   const dims = typeof dim === "number" ? [dim] : (dim ?? x.shape.map((_, axis) => axis));
   if (dims.length === 2) return linalgMatrixNorm(x, ord, dims, keepdim, dtype);
-  if (typeof ord === "string") throw new ValueError(`linalg.norm: order ${ord} is a matrix norm: it needs two dimensions`, { op });
+  if (typeof ord === "string")
+    throw new ValueError(`linalg.norm: order ${ord} is a matrix norm: it needs two dimensions`, { op });
   return linalgVectorNorm(x, ord, dims, keepdim, dtype);
 }

@@ -5,6 +5,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { normalizeDim } from "../../tensor/shape.ts";
 import { parameters } from "../arguments.ts";
 import type { Optional } from "../signatures.ts";
+import { sort } from "../sort.ts";
 
 /** What to take where the quantile lies between two elements. */
 export type Interpolation = "linear" | "lower" | "higher" | "midpoint" | "nearest";
@@ -23,8 +24,8 @@ const places: Readonly<Record<Exclude<Interpolation, "linear" | "midpoint">, (ra
 };
 
 /**
- * The `q`-quantiles along `dim`, or of all elements (`torch.quantile`). A tensor `q` [k] gives a result with a first dimension k.
- * NaN where there is one.
+ * The `q`-quantiles along `dim`, or of all elements (`torch.quantile`). A tensor `q` [k] gives a result with a first
+ * dimension k. NaN where there is one.
  * @throws ValueError for a number outside of [0, 1], DTypeError on whole numbers, ShapeError without elements
  */
 export function quantile(
@@ -33,16 +34,21 @@ export function quantile(
   ...args: Optional<[dim: number | null, keepdim: boolean, interpolation: Interpolation]>
 ): Tensor {
   const op = "quantile";
-  const { dim, keepdim = false, interpolation = "linear" } = parameters<Given>(op, ["dim", "keepdim", "interpolation"], args);
+  const {
+    dim,
+    keepdim = false,
+    interpolation = "linear",
+  } = parameters<Given>(op, ["dim", "keepdim", "interpolation"], args);
   if (!isFloat(x.dtype)) throw new DTypeError("quantile() input tensor must be either float or double dtype", { op });
   if (x.numel() === 0) throw new ShapeError("quantile() input tensor must be non-empty", { op });
-  if (typeof q === "number" && !(q >= 0 && q <= 1)) throw new ValueError(`quantile() q must be in the range [0, 1] but got ${q}`, { op });
+  if (typeof q === "number" && !(q >= 0 && q <= 1))
+    throw new ValueError(`quantile() q must be in the range [0, 1] but got ${q}`, { op });
   const wanted = typeof q === "number" ? x.newFull([], q) : q;
   if (wanted.dim() > 1) throw new ShapeError("quantile() q must be a scalar or 1D tensor", { op });
 
   const whole = dim === undefined || dim === null;
   const rows = whole ? x.reshape([-1]) : x.dim() === 0 ? x.reshape([1]) : x.movedim(normalizeDim(dim, x.dim(), op), -1);
-  const sorted = rows.sort(-1).values;
+  const sorted = sort(rows, -1).values;
   const rank = wanted.reshape([-1]).mul(sorted.shape[sorted.dim() - 1] - 1);
   const between = interpolated(sorted, rank, interpolation);
   const result = between.maskedFill(rows.isnan().any(-1, true), NaN).movedim(-1, 0);

@@ -10,7 +10,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
-import { contractInto } from "../contraction.ts";
+import { Contraction, isBroadcast } from "../contraction.ts";
 import { apply } from "../dispatch.ts";
 import { defineElementwise, overlaps } from "./elementwise.ts";
 import { pascal } from "../op.ts";
@@ -37,13 +37,6 @@ export interface ContractOp extends Op<ContractAttrs>, ContractEntry {
   readonly gradName: string;
 }
 
-/** The letters of both operands and of the result, for given ranks. */
-export interface Spelling {
-  readonly x: string;
-  readonly y: string;
-  readonly out: string;
-}
-
 export const plain: ContractAttrs = { alpha: 1, beta: 1 };
 
 const sum = defineElementwise("add", { kernel: (product, addend) => product.add(addend) });
@@ -57,8 +50,7 @@ export function defineContract(name: string, entry: ContractEntry): ContractOp {
   const spell = speller(entry.index);
 
   function run([x, y, addend]: readonly LocalValue[], { alpha, beta }: ContractAttrs, out: LocalValue): void {
-    const index = spell(x.shape.length, y.shape.length);
-    contractInto({ value: x, index: index.x }, { value: y, index: index.y }, { value: out, index: index.out });
+    spell(x.shape.length, y.shape.length).run(x, y, out);
     if (addend === undefined || beta === 0) {
       if (alpha !== 1) scale.run([out], [alpha], [out], out);
     } else if (alpha === 1 && beta === 1) sum.run([out, addend], [], [out], out);
@@ -77,7 +69,7 @@ export function defineContract(name: string, entry: ContractEntry): ContractOp {
     infer(inputs): Meta[] {
       const [x, y, addend] = metas(inputs, name);
       const dtype = commonDType(name, [x, y, addend]);
-      const shape = resultShape(name, spell(x.shape.length, y.shape.length), x.shape, y.shape);
+      const shape = spell(x.shape.length, y.shape.length).shape(x.shape, y.shape, name);
       if (addend !== undefined) assertExpands(name, addend.shape, shape);
       return [{ shape, dtype }];
     },
@@ -147,11 +139,8 @@ const addendRule: GradientRule<ContractAttrs> = {
 
 // --- index expressions ----------------------------------------------------------------------------------------------------------
 
-type Speller = (xRank: number, yRank: number) => Spelling;
-
-function isBroadcast(letter: string): boolean {
-  return letter < "a";
-}
+/** The contraction that an expression means for operands of given ranks. */
+type Speller = (xRank: number, yRank: number) => Contraction;
 
 const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -160,16 +149,16 @@ function speller(expression: string): Speller {
   const [operands, out] = expression.split("->");
   const [x, y] = operands.split(",");
   if (out === undefined || y === undefined) throw new InternalError(`"${expression}" is not an expression of two operands and a result`);
-  const known = new Map<number, Spelling>();
+  const known = new Map<number, Contraction>();
   return (xRank, yRank) => {
     const key = xRank * 256 + yRank;
-    let spelling = known.get(key);
-    if (spelling === undefined) {
+    let meant = known.get(key);
+    if (meant === undefined) {
       const [xLead, yLead] = [leading(x, xRank), leading(y, yRank)];
       const lead = xLead.length > yLead.length ? xLead : yLead;
-      known.set(key, (spelling = { x: x.replace("...", xLead), y: y.replace("...", yLead), out: out.replace("...", lead) }));
+      known.set(key, (meant = new Contraction(x.replace("...", xLead), y.replace("...", yLead), out.replace("...", lead))));
     }
-    return spelling;
+    return meant;
   };
 }
 
@@ -183,28 +172,6 @@ function leading(index: string, rank: number): string {
 }
 
 // --- inference ------------------------------------------------------------------------------------------------------------------
-
-function resultShape(op: string, index: Spelling, x: Shape, y: Shape): Shape {
-  const sizes = new Map<string, number>();
-  for (const [letters, shape] of [[index.x, x], [index.y, y]] as const) {
-    [...letters].forEach((letter, dim) => {
-      const known = sizes.get(letter);
-      const size = shape[dim];
-      if (known === undefined || (known === 1 && isBroadcast(letter))) sizes.set(letter, size);
-      else if (known !== size && !(size === 1 && isBroadcast(letter))) {
-        throw new ShapeError(
-          `The size of tensor a (${known}) must match the size of tensor b (${size}) along "${letter}" of ${index.x},${index.y}->${index.out}`,
-          { op },
-        );
-      }
-    });
-  }
-  return [...index.out].map((letter) => {
-    const size = sizes.get(letter);
-    if (size === undefined) throw new InternalError(`no operand of ${index.x},${index.y}->${index.out} has "${letter}"`, { op });
-    return size;
-  });
-}
 
 function assertExpands(op: string, shape: Shape, target: Shape): void {
   const lead = target.length - shape.length;

@@ -97,6 +97,36 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     mailbox.end();
   }
 
+  /** Broadcast, transposed, sliced operands: a loop nest over what does not merge. */
+  function runStrided(inputs: readonly (LocalValue | number)[], params: Params, compute: DType, out: LocalValue): void {
+    const values: LocalValue[] = [];
+    const views: (readonly number[])[] = [];
+    const scalars: number[] = [];
+    for (const input of inputs) {
+      if (typeof input === "number") {
+        scalars.push(input);
+      } else {
+        values.push(input);
+        views.push(sameShape(input.shape, out.shape) ? input.strides : broadcastStrides(input.shape, input.strides, out.shape));
+      }
+    }
+    values.push(out);
+    views.push(out.strides);
+    for (let i = 0; i < paramCount; i++) scalars.push(params[i]);
+    const { sizes, strides } = collapse(out.shape, views);
+    const last = sizes.length - 1;
+    const inner = new Array<InnerStride>(inputs.length + 1);
+    let next = 0;
+    for (let i = 0; i < inputs.length; i++) inner[i] = typeof inputs[i] === "number" ? 1 : innerStride(strides[next++][last]);
+    inner[inputs.length] = innerStride(strides[next][last]);
+    launch(
+      kernelFor(inputs, compute, out.dtype, sizes.length, inner),
+      values.map((value, k) => ({ value, strides: strides[k] })),
+      sizes,
+      scalars,
+    );
+  }
+
   const op: ElementwiseOp = {
     name,
     kind: "elementwise",
@@ -119,17 +149,7 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
         runFlat(inputs, params, compute, out);
         return [out];
       }
-      const bound = [...inputs.filter((input) => typeof input !== "number"), out];
-      const { sizes, strides } = collapse(out.shape, bound.map((value) => broadcastStrides(value.shape, value.strides, out.shape)));
-      let next = 0;
-      const inner = [...inputs.map((input) => (typeof input === "number" ? 0 : lastInner(strides[next++]))), lastInner(strides[next])];
-      const kernel = kernelFor(inputs, compute, out.dtype, sizes.length, inner);
-      launch(
-        kernel,
-        bound.map((value, k) => ({ value, strides: strides[k] })),
-        sizes,
-        [...inputs.filter((input) => typeof input === "number"), ...params],
-      );
+      runStrided(inputs, params, compute, out);
       return [out];
     },
   };
@@ -147,10 +167,6 @@ function isFlat(inputs: readonly (LocalValue | number)[], out: LocalValue): bool
 }
 
 const contiguousStrides: readonly (readonly InnerStride[])[] = [0, 1, 2, 3, 4, 5, 6].map((count) => new Array<InnerStride>(count).fill(1));
-
-function lastInner(strides: readonly number[]): InnerStride {
-  return innerStride(strides[strides.length - 1]);
-}
 
 const codes = Object.fromEntries(dtypes.map((dtype, code) => [dtype, code])) as Readonly<Record<DType, number>>;
 

@@ -6,8 +6,10 @@ import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
 import type { LoopKernel, Operand, Store } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
+import { DTypeError } from "../../errors.ts";
 import { numelOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
 import { collapse } from "../iteration.ts";
@@ -15,8 +17,9 @@ import { KernelCache, launch } from "../launch.ts";
 import type { Bound } from "../launch.ts";
 import { fillWith, lastStride, startFrom } from "../moves.ts";
 import { gradientLookup, pascal } from "../op.ts";
-import type { GradientRule, GradientTable, Op } from "../op.ts";
+import type { GradientRule, GradientTable, Op, Saved } from "../op.ts";
 import { deviceOf } from "./elementwise.ts";
+import { viewOf } from "./view.ts";
 
 /** An index tensor over the loop space, and the dimension that its values count in. */
 export interface Lookup extends Bound {
@@ -100,8 +103,16 @@ function move(name: string, movement: Movement): void {
   );
   const described = operands.map(({ value }, k): Operand => ({ dtype: value.dtype, inner: lastStride(strides[k]) }));
   const key = [
-    name, sizes.length, lookups.length, movement.side, typeof source, movement.wraps === true, movement.combine, scale === undefined,
-    ignored === undefined, ...described.map(({ dtype, inner }) => `${dtype}/${inner}`),
+    name,
+    sizes.length,
+    lookups.length,
+    movement.side,
+    typeof source,
+    movement.wraps === true,
+    movement.combine,
+    scale === undefined,
+    ignored === undefined,
+    ...described.map(({ dtype, inner }) => `${dtype}/${inner}`),
   ].join(" ");
   launch(
     kernels.get(key, () => build(name, movement, described, sizes.length)),
@@ -140,10 +151,16 @@ function build(name: string, movement: Movement, operands: readonly Operand[], a
     if (nothing !== undefined) guard = guard.and(place.ne(nothing));
   });
 
-  const moved = number ?? body.load(lookups.length, inputs[lookups.length].dtype, side === "source" ? { indirect: places, guard } : {});
+  const moved =
+    number ??
+    body.load(lookups.length, inputs[lookups.length].dtype, side === "source" ? { indirect: places, guard } : {});
   const converted = moved.cast(result.dtype);
-  const value = factor === undefined ? converted : result.dtype === "bool" ? converted.and(factor) : converted.mul(factor);
-  const written = side === "target" ? { indirect: places.map((place) => ({ value: place.value.id, stride: place.stride })), guard: guard?.id } : {};
+  const value =
+    factor === undefined ? converted : result.dtype === "bool" ? converted.and(factor) : converted.mul(factor);
+  const written =
+    side === "target"
+      ? { indirect: places.map((place) => ({ value: place.value.id, stride: place.stride })), guard: guard?.id }
+      : {};
   const combine = movement.combine === undefined ? {} : { combine: combineOf(movement.combine, result.dtype) };
   return {
     kind: "loop",
@@ -165,4 +182,48 @@ function build(name: string, movement: Movement, operands: readonly Operand[], a
 function combineOf(combine: Combine, dtype: DType): Combine {
   if (dtype !== "bool") return combine;
   return combine === "add" ? "max" : combine === "mul" ? "min" : combine;
+}
+
+// --- for entries ---------------------------------------------------------------------------------------------------------------
+
+/** The attrs of entries along one dimension. */
+export interface Along {
+  readonly dim: number;
+}
+
+export const atLeast1d = (shape: Shape): Shape => (shape.length === 0 ? [1] : shape);
+
+export const shapeOfInput = ({ inputs: [input] }: Saved): Shape => (input as Meta).shape;
+
+/** Zeros for the gradient of the first input. */
+export function zerosFor(g: Tensor, saved: Saved): Tensor {
+  return g.newZeros(shapeOfInput(saved));
+}
+
+/** A 0-dim value as a vector of one element: indexed ops take it so. */
+export function lifted(value: LocalValue): LocalValue {
+  return value.shape.length > 0 ? value : viewOf(value, { shape: [1], strides: [1], offset: value.offset });
+}
+
+/** A 1-dim index along one axis of a space. */
+export function alongAxis(index: LocalValue, rank: number, axis: number, looked: LocalValue): Lookup {
+  const strides = Array.from({ length: rank }, () => 0);
+  strides[axis] = lifted(index).strides[0];
+  return { value: index, strides, size: looked.shape[axis], step: looked.strides[axis] };
+}
+
+export function assertIndexType(op: string, { dtype }: Meta, also?: DType): void {
+  if (dtype === "int64" || dtype === also) return;
+  throw new DTypeError(`${op}(): Expected dtype ${also === undefined ? "int64" : `${also} or int64`} for index`, {
+    op,
+    remedy: `The index is ${dtype}: convert it with .to("int64").`,
+  });
+}
+
+export function assertSameType(op: string, self: Meta, source: Meta | number, name = "src"): void {
+  if (typeof source === "number" || source.dtype === self.dtype) return;
+  throw new DTypeError(
+    `${op}(): self and ${name} expected to have the same dtype, but got (self) ${self.dtype} and (${name}) ${source.dtype}`,
+    { op },
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * The reduce kind: dimensions of one operand go. An entry gives the accumulators, the step and the epilogue (reduction.ts), its
- * dtype rule and the gradient; strided kernels, keepdim, empty operands and errors follow.
+ * The reduce kind: dimensions of one operand go. An entry gives the accumulators, the step and the epilogue
+ * (reduction.ts), its dtype rule and the gradient; strided kernels, keepdim, empty operands and errors follow.
  */
 import { DTypeError, ShapeError } from "../../errors.ts";
 import { isFloat, isInteger } from "../../tensor/dtype.ts";
@@ -36,7 +36,9 @@ export interface ReduceTypes {
 export interface ReduceEntry {
   /** Dtypes for an operand's, and for the dtype asked for. @throws DTypeError */
   readonly type: (operand: DType, asked: DType | undefined) => ReduceTypes;
-  /** The one launch that it takes, which may depend on the attributes; or, where it takes several, how to issue them. */
+  /**
+   * The one launch that it takes, which may depend on the attributes; or, where it takes several, how to issue them.
+   */
   readonly reduction: Reduction | ((attrs: ReduceAttrs) => Reduction);
   readonly issue?: (x: LocalValue, attrs: ReduceAttrs, compute: DType, outputs: readonly LocalValue[]) => void;
   /** There is no result without elements: a reduced dimension of size 0 is refused. */
@@ -55,7 +57,15 @@ export function defineReduce(name: string, entry: ReduceEntry): ReduceOp {
   const issue =
     entry.issue ??
     ((x, attrs, compute, outputs) =>
-      launchReduction(typeof reduction === "function" ? reduction(attrs) : reduction, compute, [x], x.shape, attrs.dims, outputs, attrs.params));
+      launchReduction(
+        typeof reduction === "function" ? reduction(attrs) : reduction,
+        compute,
+        [x],
+        x.shape,
+        attrs.dims,
+        outputs,
+        attrs.params,
+      ));
 
   return {
     name,
@@ -119,8 +129,14 @@ export function dimsOf(x: Tensor, dim: Dims | undefined, op: string): readonly n
   return normalizeDims(dim ?? undefined, x.dim(), op);
 }
 
-/** A reduction's result (or its gradient) with the reduced dimensions as 1, so that it broadcasts against the operand. */
-export function restored(result: Tensor, shape: Shape, { dims, keepdim }: Pick<ReduceAttrs, "dims" | "keepdim">): Tensor {
+/**
+ * A reduction's result (or its gradient) with the reduced dimensions as 1, so that it broadcasts against the operand.
+ */
+export function restored(
+  result: Tensor,
+  shape: Shape,
+  { dims, keepdim }: Pick<ReduceAttrs, "dims" | "keepdim">,
+): Tensor {
   return keepdim || dims.length === 0 ? result : result.reshape(reducedShape(shape, dims, true));
 }
 
@@ -129,7 +145,7 @@ export function countOf(shape: Shape, dims: readonly number[]): number {
   return dims.reduce((count, dim) => count * shape[dim], 1);
 }
 
-// --- dtype rules ----------------------------------------------------------------------------------------------------------------
+// --- dtype rules -----------------------------------------------------------------------------------------------------
 
 /** Sums and products: whole numbers and bools become int64. */
 export function widening(operand: DType, asked: DType | undefined): ReduceTypes {
@@ -158,10 +174,14 @@ export function scalarType(dtype: DType): string {
 }
 
 /** Floats only; `message` tells the dtype that was given. */
-export function floatsOnly(op: string, message: (given: string) => string): (operand: DType, asked: DType | undefined) => ReduceTypes {
+export function floatsOnly(
+  op: string,
+  message: (given: string) => string,
+): (operand: DType, asked: DType | undefined) => ReduceTypes {
   return (operand, asked) => {
     const compute = asked ?? operand;
-    if (!isFloat(compute)) throw new DTypeError(message(scalarType(compute)), { op, remedy: 'Convert with .to("float32") first.' });
+    if (!isFloat(compute))
+      throw new DTypeError(message(scalarType(compute)), { op, remedy: 'Convert with .to("float32") first.' });
     return { compute, results: [compute] };
   };
 }

@@ -1,6 +1,6 @@
 /**
- * One reduction launch: any number of operands of one shape, some of whose dimensions go. It is what the reduce kind is made of,
- * and what fused forwards (variance, softmax, layer norm) issue by themselves.
+ * One reduction launch: any number of operands of one shape, some of whose dimensions go. It is what the reduce kind is
+ * made of, and what fused forwards (variance, softmax, layer norm) issue by themselves.
  */
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
@@ -15,11 +15,11 @@ import { KernelCache, launch } from "../launch.ts";
 /** What the scalar expressions of a reduction may ask about the launch. */
 export interface Place {
   /** The row-major number, among the elements that are reduced to one, of the current one (int32). Needs `ordered`. */
-  index(): Expr;
+  readonly index: () => Expr;
   /** How many elements are reduced to one (int32). */
-  count(): Expr;
+  readonly count: () => Expr;
   /** Run-time number `i` of the launch, in the dtype computed in. */
-  param(i: number): Expr;
+  readonly param: (i: number) => Expr;
 }
 
 export interface Reduction {
@@ -41,8 +41,8 @@ export interface Reduction {
 const caches = new WeakMap<Reduction, KernelCache<string>>();
 
 /**
- * Issues a reduction of `inputs`, each repeated to `shape`, over `dims` (ascending). Each of `outputs` has the shape that remains,
- * with or without the reduced dimensions as 1.
+ * Issues a reduction of `inputs`, each repeated to `shape`, over `dims` (ascending). Each of `outputs` has the shape
+ * that remains, with or without the reduced dimensions as 1.
  */
 export function launchReduction(
   reduction: Reduction,
@@ -74,11 +74,25 @@ export function launchReduction(
   );
 
   const inner = inputs.map((_, k) => innerStride(reduced.strides[k][reduced.sizes.length - 1]));
-  const key = [compute, outer.sizes.length, reduced.sizes.length, ...inputs.map(({ dtype }) => dtype), ...inner, ...outputs.map(({ dtype }) => dtype)];
+  const key = [
+    compute,
+    outer.sizes.length,
+    reduced.sizes.length,
+    ...inputs.map(({ dtype }) => dtype),
+    ...inner,
+    ...outputs.map(({ dtype }) => dtype),
+  ];
   let cache = caches.get(reduction);
   if (cache === undefined) caches.set(reduction, (cache = new KernelCache()));
   const kernel = cache.get(key.join(" "), () =>
-    build(reduction, compute, inputs.map(({ dtype }, k) => ({ dtype, inner: inner[k] })), outputs.map(({ dtype }) => dtype), outer.sizes.length, reduced.sizes.length),
+    build(
+      reduction,
+      compute,
+      inputs.map(({ dtype }, k) => ({ dtype, inner: inner[k] })),
+      outputs.map(({ dtype }) => dtype),
+      outer.sizes.length,
+      reduced.sizes.length,
+    ),
   );
   const still = reduced.sizes.map(() => 0);
   launch(
@@ -93,15 +107,23 @@ export function launchReduction(
 }
 
 /** Strides of an output along the dimensions that stay, whether or not it kept the others as 1. */
-function stridesOfKept({ shape, strides }: LocalValue, dims: readonly number[], kept: readonly number[]): readonly number[] {
+function stridesOfKept(
+  { shape, strides }: LocalValue,
+  dims: readonly number[],
+  kept: readonly number[],
+): readonly number[] {
   return shape.length === kept.length && dims.length > 0 ? strides : kept.map((dim) => strides[dim]);
 }
 
-/** Dimensions with the greatest steps in memory first, so that the innermost loop is the densest. Repeated ones go first. */
+/**
+ * Dimensions with the greatest steps in memory first, so that the innermost loop is the densest. Repeated ones go
+ * first.
+ */
 function byStride(dims: readonly number[], strides: readonly (readonly number[])[]): readonly number[] {
   if (dims.length < 2) return dims;
   const step = (dim: number): number => Math.abs(strides[0][dim]) || Infinity;
-  // The sort is stable: equal steps (dimensions of size 1) keep their order. Infinity minus itself is NaN, hence the comparison.
+  // The sort is stable: equal steps (dimensions of size 1) keep their order. Infinity minus itself is NaN, hence the
+  // comparison.
   return [...dims].sort((a, b) => (step(a) === step(b) ? 0 : step(b) - step(a)));
 }
 
@@ -122,7 +144,9 @@ function build(
 
   const epilogue = new Graph();
   const state = stateOf(epilogue);
-  const results = (finish?.(state, placeIn(epilogue, compute, outer, reduced)) ?? state).map((result, i) => result.cast(outputs[i]));
+  const results = (finish?.(state, placeIn(epilogue, compute, outer, reduced)) ?? state).map((result, i) =>
+    result.cast(outputs[i]),
+  );
 
   return {
     kind: "loop",
@@ -141,7 +165,10 @@ function build(
   };
 }
 
-function join(states: readonly Accumulator[], combine: NonNullable<Reduction["combine"]>): NonNullable<LoopKernel["combine"]> {
+function join(
+  states: readonly Accumulator[],
+  combine: NonNullable<Reduction["combine"]>,
+): NonNullable<LoopKernel["combine"]> {
   const graph = new Graph();
   const left = states.map(({ type }, i) => graph.accumulator(i, type));
   const right = states.map(({ type }, i) => graph.other(i, type));
@@ -153,7 +180,8 @@ function placeIn(graph: Graph, compute: DType, outer: number, reduced: number): 
   return {
     index() {
       let index = graph.axis(outer);
-      for (let axis = 1; axis < reduced; axis++) index = index.mul(graph.size(outer + axis)).add(graph.axis(outer + axis));
+      for (let axis = 1; axis < reduced; axis++)
+        index = index.mul(graph.size(outer + axis)).add(graph.axis(outer + axis));
       return index;
     },
     count() {

@@ -1,6 +1,6 @@
 /**
- * The scan kind: running results along one dimension. An entry gives the accumulators and the step; each step's result is stored.
- * Scans may run backwards and may leave out the current element: with both, gradients of scans are scans.
+ * The scan kind: running results along one dimension. An entry gives the accumulators and the step; each step's result
+ * is stored. Scans may run backwards and may leave out the current element: with both, gradients of scans are scans.
  */
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
@@ -36,7 +36,10 @@ export interface ScanEntry {
   /** @throws DTypeError */
   readonly type: (operand: DType, asked: DType | undefined) => ScanTypes;
   readonly accumulators: (compute: DType) => readonly Accumulator[];
-  /** The accumulators after one more element; `position` (int32) is its place along the dimension, in the order of the scan. */
+  /**
+   * The accumulators after one more element; `position` (int32) is its place along the dimension, in the order of the
+   * scan.
+   */
   readonly step: (state: readonly Expr[], values: readonly Expr[], position: Expr) => readonly Expr[];
   readonly grad?: GradientTable<ScanAttrs>;
   readonly gradName?: string;
@@ -51,7 +54,12 @@ export interface ScanOp extends Op<ScanAttrs> {
 export function defineScan(name: string, entry: ScanEntry): ScanOp {
   const kernels = new KernelCache<string>();
 
-  function issue(inputs: readonly LocalValue[], { dim, reverse, exclusive }: ScanAttrs, compute: DType, outputs: readonly LocalValue[]): void {
+  function issue(
+    inputs: readonly LocalValue[],
+    { dim, reverse, exclusive }: ScanAttrs,
+    compute: DType,
+    outputs: readonly LocalValue[],
+  ): void {
     const { shape } = outputs[0];
     if (numelOf(shape) === 0) return;
     const operands = [...inputs, ...outputs];
@@ -65,7 +73,15 @@ export function defineScan(name: string, entry: ScanEntry): ScanOp {
     const inner = steps.map(innerStride);
     const key = [compute, exclusive, outer.sizes.length, ...operands.map(({ dtype }) => dtype), ...inner];
     const kernel = kernels.get(key.join(" "), () =>
-      build(name, entry, compute, exclusive, operands.map(({ dtype }, k) => ({ dtype, inner: inner[k] })), inputs.length, outer.sizes.length),
+      build(
+        name,
+        entry,
+        compute,
+        exclusive,
+        operands.map(({ dtype }, k) => ({ dtype, inner: inner[k] })),
+        inputs.length,
+        outer.sizes.length,
+      ),
     );
     launch(
       kernel,

@@ -1,6 +1,6 @@
 /**
- * The sort kind: one dimension is put in order by the `sort` routine that every device brings, and an entry takes of the sorted
- * values and their places what it is about (all, the first few, one).
+ * The sort kind: one dimension is put in order by the `sort` routine that every device brings, and an entry takes of
+ * the sorted values and their places what it is about (all, the first few, one).
  */
 import type { RoutineKernel } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -48,7 +48,11 @@ function sortKernel(dtype: DType, descending: boolean, axes: number): RoutineKer
 }
 
 /** Sorts `x` along `dim` into fresh values and places. */
-export function launchSort(x: LocalValue, dim: number, descending: boolean): readonly [values: LocalValue, places: LocalValue] {
+export function launchSort(
+  x: LocalValue,
+  dim: number,
+  descending: boolean,
+): readonly [values: LocalValue, places: LocalValue] {
   const values = allocate(x.device, x.shape, x.dtype);
   const places = allocate(x.device, x.shape, "int64");
   if (numelOf(x.shape) === 0) return [values, places];
@@ -85,7 +89,9 @@ export function defineSort(name: string): SortOp {
 
     infer([x], { dim, count, keepdim }): Meta[] {
       const { shape, dtype } = x as Meta;
-      const remaining = keepdim ? shape.map((size, axis) => (axis === dim ? count : size)) : shape.filter((_, axis) => axis !== dim);
+      const remaining = keepdim
+        ? shape.map((size, axis) => (axis === dim ? count : size))
+        : shape.filter((_, axis) => axis !== dim);
       return [
         { shape: remaining, dtype },
         { shape: remaining, dtype: "int64" },
@@ -94,7 +100,9 @@ export function defineSort(name: string): SortOp {
 
     run([input], attrs, metas, target): LocalValue[] {
       const x = input as LocalValue;
-      const [values, places] = launchSort(x, attrs.dim, attrs.descending).map((sorted, i) => taken(sorted, attrs, metas[i].shape));
+      const [values, places] = launchSort(x, attrs.dim, attrs.descending).map((sorted, i) =>
+        taken(sorted, attrs, metas[i].shape),
+      );
       if (target === undefined) return [values, places];
       copyInto(values, target);
       values.storage.dispose();
@@ -111,7 +119,13 @@ function taken(sorted: LocalValue, { dim, start, count }: SortAttrs, shape: Shap
 
 function copyOfPart(sorted: LocalValue, dim: number, start: number, count: number): LocalValue {
   const shape = sorted.shape.map((size, axis) => (axis === dim ? count : size));
-  const part = new LocalValue(sorted.storage, sorted.dtype, shape, sorted.strides, sorted.offset + start * sorted.strides[dim]);
+  const part = new LocalValue(
+    sorted.storage,
+    sorted.dtype,
+    shape,
+    sorted.strides,
+    sorted.offset + start * sorted.strides[dim],
+  );
   const own = allocate(sorted.device, shape, sorted.dtype);
   copyInto(part, own);
   sorted.storage.dispose();

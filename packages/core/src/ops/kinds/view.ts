@@ -170,7 +170,8 @@ function mappedGeometry<A>(map: (shape: Shape, attrs: A) => ViewMap): (input: Ge
   // Inference and the run that follows it ask for the same map.
   let known: { readonly shape: Shape; readonly attrs: A; readonly map: ViewMap } | undefined;
   return ({ shape, strides, offset }, attrs) => {
-    if (known === undefined || known.shape !== shape || known.attrs !== attrs) known = { shape, attrs, map: map(shape, attrs) };
+    if (known === undefined || known.shape !== shape || known.attrs !== attrs)
+      known = { shape, attrs, map: map(shape, attrs) };
     const { dims, start } = known.map;
     let at = offset;
     start?.forEach((index, dim) => (at += index * strides[dim]));

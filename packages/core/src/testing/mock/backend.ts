@@ -88,7 +88,7 @@ export class MockBackend implements Backend {
     // The source may lie anywhere; a copy is aligned.
     const from = typedArray(dtype, new Uint8Array(source).buffer, 0, length) as Record<number, Scalar>;
     const into = typedArray(dtype, this.#memory, block + byteOffset, length) as Record<number, Scalar>;
-    for (let i = 0; i < length; i++) into[i] = combine(into[i] as Scalar, from[i] as Scalar);
+    for (let i = 0; i < length; i++) into[i] = combine(into[i], from[i]);
   }
 
   synchronize(): void {
@@ -111,5 +111,5 @@ export class MockBackend implements Backend {
 }
 
 function word(words: Int32Array, at: number): number {
-  return words[at] as number;
+  return words[at];
 }

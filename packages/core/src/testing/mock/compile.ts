@@ -1,8 +1,10 @@
 /** Loop kernels as JavaScript functions: the loop nest as written in kernel/ir.ts, nothing clever. */
 import type { Fault } from "../../actor/backend.ts";
-import { scalarWords, type FaultCode, type LoopKernel, type Node, type Store } from "../../kernel/ir.ts";
+import {
+  scalarWords, type BinaryOp, type CompareOp, type FaultCode, type LoopKernel, type Node, type Store, type UnaryOp,
+} from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { binary, bitcast, cast, compare, constant, unary, type Scalar } from "./scalar.ts";
+import { binary, bitcast, cast, compare, constant, floatUnary, unary, type Scalar } from "./scalar.ts";
 
 /** An operand at launch: elements of the whole memory, and the storage's range among them. */
 export interface OperandMemory {
@@ -14,17 +16,31 @@ export interface OperandMemory {
   readonly high: number;
 }
 
-/** @returns the first fault, or undefined. `integers` are axis sizes, then strides by operand and axis. */
+/** @returns the first fault, or undefined. Sizes go by axis, strides by operand and axis. */
 export type LoopFunction = (
   operands: readonly OperandMemory[], sizes: readonly number[], strides: readonly (readonly number[])[], scalars: readonly Scalar[],
 ) => Fault | undefined;
 
-const compares = new Set<string>(["eq", "ne", "lt", "le", "gt", "ge"]);
+const compares: readonly string[] = ["eq", "ne", "lt", "le", "gt", "ge"] satisfies CompareOp[];
+const unaries: readonly string[] = Object.keys(floatUnary);
+
+function isUnary(op: UnaryOp | BinaryOp | CompareOp): op is UnaryOp {
+  return unaries.includes(op);
+}
+
+function isCompare(op: BinaryOp | CompareOp): op is CompareOp {
+  return compares.includes(op);
+}
+
+function scalarFunction(op: UnaryOp | BinaryOp | CompareOp, type: DType): unknown {
+  if (isUnary(op)) return unary(op, type);
+  return isCompare(op) ? compare(op) : binary(op, type);
+}
 
 class Printer {
   readonly kernel: LoopKernel;
   readonly lines: string[] = [];
-  /** Functions and constants that the text names `f[0]`, `f[1]`, ... */
+  /** Functions and constants that the text names `f0`, `f1`, ... */
   readonly environment: unknown[] = [];
   /** A kernel that checks its indices may meet bad ones before the check. */
   readonly #lenient: boolean;
@@ -47,8 +63,18 @@ class Printer {
     this.#nodes(kernel.epilogue, "e", outer);
     this.#stores("epilogue", "e", outer);
     for (let axis = 0; axis < outer; axis++) this.lines.push("}");
-    const text = `"use strict"; return (o, n, s, scalars) => {\n${this.lines.join("\n")}\nreturn undefined; };`;
+    const operands = [...kernel.inputs, ...kernel.outputs];
+    const text = [
+      '"use strict";',
+      ...this.environment.map((_, i) => `const f${i} = f[${i}];`),
+      "return (o, n, s, scalars) => {",
+      ...operands.map((_, i) => `const { view: v${i}, offset: o${i}, low: l${i}, high: h${i} } = o[${i}], s${i} = s[${i}];`),
+      "let at = 0;",
+      ...this.lines,
+      "return undefined; };",
+    ].join("\n");
     // The text is made of numbers and fixed words only.
+    // oxlint-disable-next-line no-implied-eval
     return new Function("f", text)(this.environment) as LoopFunction;
   }
 
@@ -58,7 +84,7 @@ class Printer {
 
   #name(value: unknown): string {
     this.environment.push(value);
-    return `f[${this.environment.length - 1}]`;
+    return `f${this.environment.length - 1}`;
   }
 
   #nodes(nodes: readonly Node[], prefix: string, axes: number): void {
@@ -69,7 +95,7 @@ class Printer {
   }
 
   #value(node: Node, nodes: readonly Node[], prefix: string, axes: number): string | undefined {
-    const typeOf = (index: number): DType => (nodes[index] as Node).type;
+    const typeOf = (index: number): DType => (nodes[index]).type;
     switch (node.op) {
       case "const":
         return this.#name(constant(node.type, node.value));
@@ -84,10 +110,10 @@ class Printer {
       case "other":
         throw new TypeError("`other` outside of combine");
       case "load": {
-        const read = this.#name(node.type === "int64" ? 0n : 0);
-        const index = this.#index(node.index, axes, node.indirect, prefix);
-        const access = `${this.#name(this.#load(node.type))}(o[${node.index}], ${index})`;
-        return node.guard === undefined ? access : `${prefix}${node.guard} ? ${access} : ${read}`;
+        const k = node.index;
+        const outside = this.#name(this.#outsideLoad(node.type));
+        const access = `(${this.#seek(k, axes, node.indirect, prefix)}) ? v${k}[at] : ${outside}(at - l${k}, h${k} - l${k})`;
+        return node.guard === undefined ? access : `${prefix}${node.guard} ? ${access} : ${node.type === "int64" ? "0n" : "0"}`;
       }
       case "cast":
         return this.#call(cast(typeOf(node.args[0]), node.type), node.args, prefix);
@@ -102,9 +128,7 @@ class Printer {
         return undefined;
       }
       default:
-        if (node.args.length === 1) return this.#call(unary(node.op as never, node.type), node.args, prefix);
-        if (compares.has(node.op)) return this.#call(compare(node.op as never), node.args, prefix);
-        return this.#call(binary(node.op as never, node.type), node.args, prefix);
+        return this.#call(scalarFunction(node.op, node.type), node.args, prefix);
     }
   }
 
@@ -112,20 +136,20 @@ class Printer {
     return `${this.#name(f)}(${args.map((arg) => `${prefix}${arg}`).join(", ")})`;
   }
 
-  #index(operand: number, axes: number, indirect: Store["indirect"], prefix: string): string {
-    const terms = [`o[${operand}].offset`];
-    for (let axis = 0; axis < axes; axis++) terms.push(`s[${operand}][${axis}] * i${axis}`);
+  /** Sets `at` to the operand's element at the current point; the value says whether it lies in the operand's storage. */
+  #seek(operand: number, axes: number, indirect: Store["indirect"], prefix: string): string {
+    const terms = [`o${operand}`];
+    for (let axis = 0; axis < axes; axis++) terms.push(`s${operand}[${axis}] * i${axis}`);
     for (const { value, stride } of indirect ?? []) terms.push(`${prefix}${value} * scalars[${stride}]`);
-    return terms.join(" + ");
+    return `at = ${terms.join(" + ")}, at >= l${operand} && at < h${operand}`;
   }
 
-  #load(type: DType): (operand: OperandMemory, index: number) => Scalar {
+  #outsideLoad(type: DType): (element: number, elements: number) => Scalar {
     const zero = type === "int64" ? 0n : 0;
     const lenient = this.#lenient;
-    return ({ view, low, high }, index) => {
-      if (index >= low && index < high) return view[index] as Scalar;
+    return (element, elements) => {
       if (lenient) return zero;
-      throw new RangeError(`a load outside of its storage (element ${index - low} of ${high - low})`);
+      throw new RangeError(`a load outside of its storage (element ${element} of ${elements})`);
     };
   }
 
@@ -135,18 +159,18 @@ class Printer {
       if (store.at !== at) continue;
       const operand = inputs.length + store.output;
       const type = outputs[store.output]?.dtype ?? "float32";
-      const f = store.combine === undefined ? undefined : binary(store.combine, type);
-      const write = this.#name(({ view, low, high }: OperandMemory, index: number, value: Scalar): void => {
-        if (!(index >= low && index < high)) {
-          throw new RangeError(`a store outside of its storage (element ${index - low} of ${high - low})`);
-        }
-        view[index] = f === undefined ? value : f(view[index] as Scalar, value);
-      });
-      const index = this.#index(operand, axes, store.indirect, prefix);
+      const value = `${prefix}${store.value}`;
+      const stored = store.combine === undefined ? value : `${this.#name(binary(store.combine, type))}(v${operand}[at], ${value})`;
+      const seek = this.#seek(operand, axes, store.indirect, prefix);
+      const outside = `${this.#name(outsideStore)}(at - l${operand}, h${operand} - l${operand})`;
       const guard = store.guard === undefined ? "" : `if (${prefix}${store.guard}) `;
-      this.lines.push(`${guard}${write}(o[${operand}], ${index}, ${prefix}${store.value});`);
+      this.lines.push(`${guard}{ if (${seek}) v${operand}[at] = ${stored}; else ${outside}; }`);
     }
   }
+}
+
+function outsideStore(element: number, elements: number): never {
+  throw new RangeError(`a store outside of its storage (element ${element} of ${elements})`);
 }
 
 export function compileLoop(kernel: LoopKernel): LoopFunction {
@@ -162,18 +186,20 @@ const ints64 = new BigInt64Array(words32.buffer);
 export function readScalars(types: readonly DType[], words: Int32Array, at: number): Scalar[] {
   let next = at;
   return types.map((type) => {
-    words32[0] = words[next] as number;
-    if (scalarWords(type) === 2) words32[1] = words[next + 1] as number;
+    words32[0] = words[next];
+    if (scalarWords(type) === 2) words32[1] = words[next + 1];
     next += scalarWords(type);
     switch (type) {
       case "float32":
-        return floats32[0] as number;
+        return floats32[0];
       case "float64":
-        return floats64[0] as number;
+        return floats64[0];
       case "int64":
-        return ints64[0] as bigint;
-      default:
-        return words32[0] as number;
+        return ints64[0];
+      case "int32":
+      case "uint8":
+      case "bool":
+        return words32[0];
     }
   });
 }

@@ -39,7 +39,7 @@ export class MockHeap {
     let low = 0;
     for (let high = this.#holes.length; low < high; ) {
       const middle = (low + high) >>> 1;
-      if ((this.#holes[middle] as Hole).start < block) low = middle + 1;
+      if ((this.#holes[middle]).start < block) low = middle + 1;
       else high = middle;
     }
     this.#holes.splice(low, 0, { start: block, bytes: rounded(bytes) });

@@ -30,7 +30,7 @@ function sort(descending: boolean): Routine {
     eachPoint(outer, (point) => {
       const at = (operand: number, i: number): number =>
         point.reduce((sum, index, axis) => sum + index * (strides[operand]?.[axis] ?? 0), 0) + i * (strides[operand]?.at(-1) ?? 0);
-      const row = Array.from({ length }, (_, i) => ({ value: input.view[input.offset + at(0, i)] as Scalar, i }));
+      const row = Array.from({ length }, (_, i) => ({ value: input.view[input.offset + at(0, i)], i }));
       row.sort((a, b) => direction * order(a.value, b.value));
       row.forEach(({ value, i }, place) => {
         values.view[values.offset + at(1, place)] = value;
@@ -49,7 +49,7 @@ function eachPoint(sizes: readonly number[], visit: (point: readonly number[]) =
 const misbehaviours: Readonly<Record<string, Routine>> = {
   /** Ends the actor's thread in the middle of the op, after half of its output is written. */
   "mock.exit": ({ operands }) => {
-    for (const { view, low, high } of operands) view[low] = view[high - 1] as Scalar;
+    for (const { view, low, high } of operands) view[low] = view[high - 1];
     process.exit(3);
   },
   "mock.throw": () => {

@@ -19,7 +19,7 @@ function roundHalfEven(x: number): number {
   return floor;
 }
 
-const floatUnary: Readonly<Record<UnaryOp, (x: number) => number>> = {
+export const floatUnary: Readonly<Record<UnaryOp, (x: number) => number>> = {
   neg: (x) => -x,
   abs: Math.abs,
   sign: (x) => (x > 0 ? 1 : 0) - (x < 0 ? 1 : 0),
@@ -167,8 +167,11 @@ function wrap(type: DType, value: bigint): Scalar {
       return Number(BigInt.asIntN(32, value));
     case "uint8":
       return Number(BigInt.asUintN(8, value));
-    default:
+    case "bool":
       return value === 0n ? 0 : 1;
+    case "float32":
+    case "float64":
+      return Number(value);
   }
 }
 
@@ -178,24 +181,23 @@ export function unary(op: UnaryOp, type: DType): Unary {
     const f = floatUnary[op];
     return type === "float64" ? (a) => f(a as number) : (a) => Math.fround(f(a as number));
   }
-  switch (op) {
-    case "neg":
-      return (a) => wrap(type, -BigInt(a));
-    case "abs":
-      return (a) => (a < 0 ? wrap(type, -BigInt(a)) : a);
-    case "sign":
-      return (a) => wrap(type, a > 0 ? 1n : a < 0 ? -1n : 0n);
-    case "not":
-      return type === "bool" ? (a) => (a === 0 ? 1 : 0) : (a) => wrap(type, ~BigInt(a));
-    case "floor":
-    case "ceil":
-    case "trunc":
-    case "round":
-      return (a) => a;
-    default:
-      throw new TypeError(`${op} does not take ${type}`);
-  }
+  const f = integerUnary[op];
+  if (f === undefined) throw new TypeError(`${op} does not take ${type}`);
+  if (op === "not" && type === "bool") return (a) => (a === 0 ? 1 : 0);
+  return (a) => wrap(type, f(BigInt(a)));
 }
+
+/** Whole numbers as bigints; the caller wraps the result. */
+const integerUnary: Partial<Record<UnaryOp, (a: bigint) => bigint>> = {
+  neg: (a) => -a,
+  abs: (a) => (a < 0n ? -a : a),
+  sign: (a) => (a > 0n ? 1n : a < 0n ? -1n : 0n),
+  not: (a) => ~a,
+  floor: (a) => a,
+  ceil: (a) => a,
+  trunc: (a) => a,
+  round: (a) => a,
+};
 
 /** The meaning of a binary op on `type`. */
 export function binary(op: BinaryOp, type: DType): Binary {
@@ -240,7 +242,7 @@ const ranges = {
 /** Float to integer truncates and saturates, NaN gives 0; integer to narrower integer wraps; to bool is `!= 0`. */
 export function cast(from: DType, to: DType): Unary {
   if (from === to) return (a) => a;
-  if (to === "bool") return (a) => (a != 0 ? 1 : 0);
+  if (to === "bool") return (a) => (a === 0 || a === 0n ? 0 : 1);
   if (to === "float64") return (a) => Number(a);
   if (to === "float32") return from === "int64" ? (a) => int64ToFloat32(a as bigint) : (a) => Math.fround(a as number);
   if (from === "float32" || from === "float64") {
@@ -272,13 +274,13 @@ export function bitcast(from: DType, to: DType): Unary {
   if (from === "float32" && to === "int32") {
     return (a) => {
       floats[0] = a as number;
-      return ints[0] as number;
+      return ints[0];
     };
   }
   if (from === "int32" && to === "float32") {
     return (a) => {
       ints[0] = a as number;
-      return floats[0] as number;
+      return floats[0];
     };
   }
   throw new TypeError(`bitcast from ${from} to ${to}`);
@@ -293,7 +295,9 @@ export function constant(type: DType, text: string): Scalar {
       return Math.fround(Number(text));
     case "bool":
       return text === "true" || Number(text) !== 0 ? 1 : 0;
-    default:
+    case "float64":
+    case "int32":
+    case "uint8":
       return Number(text);
   }
 }

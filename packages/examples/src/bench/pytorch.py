@@ -1,4 +1,4 @@
-"""PyTorch as a contender: torch.py FOLDER JOB (one thread). Prints one line of JSON."""
+"""PyTorch as a contender: pytorch.py FOLDER JOB (one thread). Prints one line of JSON."""
 import json, os, struct, sys, time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,0 +1,194 @@
+/** Optimizers compute what PyTorch's do; a step with a poisoned gradient changes nothing; schedules and checkpoints agree. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { group } from "../src/actor/groups.ts";
+import * as core from "../src/index.ts";
+import * as nn from "../src/nn/index.ts";
+import * as optim from "../src/optim/index.ts";
+import type { LRScheduler } from "../src/optim/lr-scheduler.ts";
+import { mock } from "../src/testing/mock/index.ts";
+
+interface Fixture {
+  readonly steps: number;
+  readonly shapes: readonly (readonly number[])[];
+  readonly cases: readonly {
+    readonly optimizer: "SGD" | "Adam" | "AdamW" | "RMSprop";
+    readonly options: Readonly<Record<string, unknown>>;
+    readonly dtype: "float32" | "float64";
+    readonly params: readonly (readonly number[])[];
+  }[];
+  readonly schedules: readonly {
+    readonly scheduler: string;
+    readonly options: Readonly<Record<string, never>>;
+    readonly rates: readonly number[];
+  }[];
+}
+
+const fixture = JSON.parse(readFileSync(new URL("../fixtures/optim.json", import.meta.url), "utf8")) as Fixture;
+const devices = [mock(), mock()];
+const [device, other] = devices;
+
+beforeAll(() => core.setDefaultDevice(device.name));
+afterAll(async () => {
+  for (const one of devices) await one.close();
+});
+
+const camel = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]));
+
+function filled(shape: readonly number[], dtype: "float32" | "float64", element: (i: number) => number): core.Tensor {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return core.tensor(Array.from({ length: count }, (_, i) => element(i)), { dtype }).reshape(shape);
+}
+
+const start = (shape: readonly number[], number: number, dtype: "float32" | "float64"): nn.Parameter =>
+  new nn.Parameter(filled(shape, dtype, (i) => Math.cos(0.9 * i + number)));
+const gradient = (shape: readonly number[], number: number, step: number, dtype: "float32" | "float64"): core.Tensor =>
+  filled(shape, dtype, (i) => Math.sin(0.7 * i + 1.3 * step + number) * (1 + 0.1 * step));
+
+function make(name: Fixture["cases"][number]["optimizer"], params: readonly nn.Parameter[], options: Readonly<Record<string, unknown>>): optim.Optimizer {
+  return new optim[name](params, { lr: 0.1, ...(name === "SGD" ? {} : defaultsOf[name]), ...camel(options) }) as optim.Optimizer;
+}
+const defaultsOf = { Adam: { lr: 1e-3 }, AdamW: { lr: 1e-3 }, RMSprop: { lr: 1e-2 } } as const;
+
+function expectClose(actual: readonly number[], expected: readonly number[], tolerance: number): void {
+  expect(actual.length).toBe(expected.length);
+  actual.forEach((value, i) => expect(Math.abs(value - expected[i])).toBeLessThanOrEqual(tolerance * Math.max(1, Math.abs(expected[i]))));
+}
+
+describe("twelve steps end where PyTorch's end", () => {
+  for (const { optimizer, options, dtype, params: expected } of fixture.cases) {
+    test(`${optimizer} ${JSON.stringify(options)} in ${dtype}`, () => {
+      const params = fixture.shapes.map((shape, number) => start(shape, number, dtype));
+      const made = make(optimizer, params, options);
+      for (let step = 0; step < fixture.steps; step++) {
+        params.forEach((parameter, number) => (parameter.grad = gradient(parameter.shape, number, step, dtype)));
+        made.step();
+      }
+      params.forEach((parameter, i) => expectClose([...parameter.dataSync()].map(Number), expected[i], dtype === "float32" ? 1e-6 : 1e-12));
+    });
+  }
+});
+
+describe("learning rates follow PyTorch's schedules", () => {
+  const makers: Readonly<Record<string, (optimizer: optim.Optimizer, options: Readonly<Record<string, never>>) => LRScheduler>> = {
+    StepLR: (optimizer, { step_size, gamma }) => new optim.lrScheduler.StepLR(optimizer, step_size, gamma),
+    MultiStepLR: (optimizer, { milestones, gamma }) => new optim.lrScheduler.MultiStepLR(optimizer, milestones, gamma),
+    ExponentialLR: (optimizer, { gamma }) => new optim.lrScheduler.ExponentialLR(optimizer, gamma),
+    LinearLR: (optimizer, { start_factor, total_iters }) =>
+      new optim.lrScheduler.LinearLR(optimizer, { startFactor: start_factor, totalIters: total_iters }),
+    CosineAnnealingLR: (optimizer, { T_max, eta_min }) => new optim.lrScheduler.CosineAnnealingLR(optimizer, T_max, eta_min),
+    OneCycleLR: (optimizer, { max_lr, total_steps }) =>
+      new optim.lrScheduler.OneCycleLR(optimizer, { maxLr: max_lr, totalSteps: total_steps }),
+  };
+  for (const { scheduler, options, rates } of fixture.schedules) {
+    test(scheduler, () => {
+      const optimizer = make("SGD", [new nn.Parameter(core.zeros([1]))], { lr: 0.2, momentum: 0.9 });
+      const made = makers[scheduler](optimizer, options);
+      const seen = rates.map(() => {
+        const rate = optimizer.paramGroups[0].lr;
+        made.step();
+        return rate;
+      });
+      expectClose(seen, rates, 1e-12);
+    });
+  }
+});
+
+test("a step with a poisoned gradient is skipped whole, and the next read rejects", async () => {
+  const params = [start([3], 0, "float32"), start([2], 1, "float32")];
+  const optimizer = new optim.SGD(params, { lr: 0.1, momentum: 0.9 });
+  params.forEach((parameter, number) => (parameter.grad = gradient(parameter.shape, number, 0, "float32")));
+  optimizer.step();
+  const before = params.map((parameter) => [...parameter.dataSync()]);
+
+  const scores = core.zeros([1, 2], { requiresGrad: true });
+  const poison = nn.functional.crossEntropy(scores, core.tensor([7])).mul(core.ones([3]));
+  params[0].grad = poison.detach();
+  params[1].grad = core.ones([2]);
+  optimizer.step();
+  await expect(params[1].data()).rejects.toThrow(/label|out of range|index/i);
+  params.forEach((parameter, i) => expect([...parameter.dataSync()]).toEqual(before[i]));
+
+  params[0].grad = core.zeros([3]);
+  params[1].grad = core.zeros([2]);
+  optimizer.step();
+  expect([...params[1].dataSync()]).not.toEqual(before[1]);
+});
+
+test("a step over two devices is skipped on both when one gradient is poisoned", async () => {
+  expect(group(devices).size).toBe(2);
+  const params = [new nn.Parameter(core.ones([2])), new nn.Parameter(core.ones([2], { device: other }))];
+  const optimizer = new optim.SGD(params, { lr: 1 });
+  params[0].grad = nn.functional.crossEntropy(core.zeros([1, 2]), core.tensor([9])).mul(core.ones([2]));
+  params[1].grad = core.ones([2], { device: other });
+  optimizer.step();
+  await expect(params[1].data()).rejects.toThrow();
+  expect([...params[1].dataSync()]).toEqual([1, 1]);
+  await expect(params[0].data()).rejects.toThrow();
+  expect([...params[0].dataSync()]).toEqual([1, 1]);
+});
+
+test("parameters without a gradient stay as they are", () => {
+  const parameter = new nn.Parameter(core.ones([2]));
+  new optim.Adam([parameter, ...[new nn.Parameter(core.ones([1]))]], { lr: 1 }).step();
+  expect([...parameter.dataSync()]).toEqual([1, 1]);
+});
+
+test("a strided parameter and an expanded gradient are stepped alike", () => {
+  const plain = new nn.Parameter(core.arange(6, { dtype: "float32" }).reshape([2, 3]).t().clone());
+  const strided = new nn.Parameter(core.arange(6, { dtype: "float32" }).reshape([2, 3]).t());
+  const optimizer = new optim.Adam([plain, strided], { lr: 0.1 });
+  plain.grad = core.ones([3, 2]);
+  strided.grad = core.ones([1]).expand([3, 2]);
+  optimizer.step();
+  expect(strided.tolistSync()).toEqual(plain.tolistSync());
+});
+
+test("groups have options of their own", () => {
+  const [a, b] = [new nn.Parameter(core.zeros([1])), new nn.Parameter(core.zeros([1]))];
+  const optimizer = new optim.SGD([{ params: [a] }, { params: [b], lr: 0.5 }], { lr: 0.1 });
+  for (const parameter of [a, b]) parameter.grad = core.ones([1]);
+  optimizer.step();
+  expectClose([a.itemSync(), b.itemSync()], [-0.1, -0.5], 1e-7);
+});
+
+test("a state dict continues where another optimizer stopped", () => {
+  const run = (optimizer: optim.Adam, parameter: nn.Parameter, from: number, to: number): void => {
+    for (let step = from; step < to; step++) {
+      parameter.grad = gradient(parameter.shape, 0, step, "float64");
+      optimizer.step();
+    }
+  };
+  const whole = start([4], 0, "float64");
+  run(new optim.Adam([whole], { lr: 0.01, amsgrad: true }), whole, 0, 6);
+
+  const first = start([4], 0, "float64");
+  const before = new optim.Adam([first], { lr: 0.01, amsgrad: true });
+  run(before, first, 0, 3);
+  const second = new nn.Parameter(first.detach().clone());
+  const after = new optim.Adam([second], { lr: 1 });
+  after.loadStateDict(before.stateDict());
+  run(after, second, 3, 6);
+  expect(second.tolistSync()).toEqual(whole.tolistSync());
+  expect(() => new optim.Adam([first, second]).loadStateDict(before.stateDict())).toThrow(core.ValueError);
+});
+
+test("wrong options are refused at the constructor", () => {
+  const parameter = new nn.Parameter(core.ones([1]));
+  expect(() => new optim.SGD([], { lr: 0.1 })).toThrow("optimizer got an empty parameter list");
+  expect(() => new optim.SGD([parameter], { lr: -1 })).toThrow("Invalid lr value: -1");
+  expect(() => new optim.SGD([parameter], { lr: 1, nesterov: true })).toThrow("Nesterov momentum requires a momentum and zero dampening");
+  expect(() => new optim.Adam([parameter], { betas: [0.9, 1] })).toThrow("Invalid beta parameter at index 1: 1");
+  expect(() => new optim.SGD([parameter, parameter], { lr: 1 })).toThrow("some parameters appear in more than one parameter group");
+  expect(() => new optim.SGD([parameter.mul(2)], { lr: 1 })).toThrow("can't optimize a non-leaf Tensor");
+});
+
+test("gradients are clipped to their common norm", () => {
+  const params = [new nn.Parameter(core.zeros([2])), new nn.Parameter(core.zeros([1]))];
+  params[0].grad = core.tensor([3.5, 0.5]).sub(0.5);
+  params[1].grad = core.tensor([4.5]).sub(0.5);
+  const norm = nn.clipGradNorm_(params, 1);
+  expect(norm?.itemSync()).toBeCloseTo(5, 5);
+  expectClose([...params[0].grad.dataSync(), ...params[1].grad.dataSync()].map(Number), [0.6, 0, 0.8], 1e-6);
+});

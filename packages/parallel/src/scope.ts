@@ -1,0 +1,24 @@
+/** Memory taken along the way: intermediate copies go when the results are there. */
+import { collectStorages } from "@troupe/core/executor";
+import type { Memory, Value } from "@troupe/core/executor";
+import { ShardedMemory } from "./value.ts";
+
+/**
+ * Runs `body` and frees the memory that it takes except what its results lie in. An enclosing scope (`tidy`, a gradient rule's) sees
+ * the results' memory as one piece each.
+ */
+export function keepingResults<V extends Value>(body: () => readonly V[]): readonly V[] {
+  return collectStorages(body, (results, made) => {
+    if (made.length === 0) return made;
+    const fresh = new Set(made);
+    const owners = new Set<Memory>();
+    for (const { identity } of results) {
+      const parts: readonly Memory[] = identity instanceof ShardedMemory ? identity.storages : [identity];
+      if (!parts.some((part) => fresh.delete(part))) continue;
+      for (const part of parts) fresh.delete(part);
+      owners.add(identity);
+    }
+    for (const memory of fresh) memory.dispose();
+    return [...owners];
+  });
+}
