@@ -15,6 +15,8 @@ export { hold, relieve, tidy } from "./tensor/memory.ts";
 export type { Nested } from "./tensor/reading.ts";
 
 export * from "./ops/functions.ts";
+export * as linalg from "./ops/linalg.ts";
+export { slice } from "./tensor/indexing.ts";
 
 export { enableGrad, isGradEnabled, noGrad, withGradEnabled } from "./autograd/mode.ts";
 export { backward, grad, type BackwardOptions, type GradOptions } from "./autograd/engine.ts";
@@ -25,3 +27,7 @@ export type { HookHandle } from "./autograd/hooks.ts";
 
 export { type Device, type DeviceStats } from "./actor/device.ts";
 export { defaultDevice, device, openDevices, setDefaultDevice } from "./actor/registry.ts";
+export * as nn from "./nn/index.ts";
+export * as optim from "./optim/index.ts";
+export * as data from "./data/index.ts";
+export * as io from "./io/index.ts";

@@ -163,6 +163,13 @@ describe("collectives between actors", () => {
     everybody.broadcast(spread.map((v) => v.operand), 2);
     expect(spread.map((v) => v.readSync())).toEqual(devices.map(() => rows[2]));
 
+    const healed = fresh();
+    healed[1] = Vector.full(devices[1], 10, -1);
+    healed[1].checkedSqrt(healed[1]);
+    expect(() => healed[1].readSync()).toThrow(ValueError);
+    everybody.broadcast(healed.map((v) => v.operand), 3);
+    expect(healed.map((v) => v.readSync())).toEqual(devices.map(() => rows[3]));
+
     const reduced = fresh();
     everybody.allReduce(reduced.map((v) => v.operand));
     expect(reduced.map((v) => v.readSync())).toEqual(devices.map(() => (rows[0]).map((_, i) => sum(i))));

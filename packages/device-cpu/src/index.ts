@@ -9,7 +9,6 @@ import {
 import { createActivity } from "./activity.ts";
 import { setCompilerFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
-import { vectorsAreCorrect } from "./self-test.ts";
 import type { CpuSpec } from "./tasks.ts";
 import { maxThreads } from "./team.ts";
 
@@ -60,7 +59,7 @@ export function cpu(options: CpuOptions = {}): Device {
   const { ringWords = 2 ** 16, stagingBytes = 2 ** 24 } = options;
   assertPower("ringWords", ringWords, 2 ** 6, 2 ** 24);
   assertPower("stagingBytes", stagingBytes, 2 ** 10, 2 ** 30);
-  setCompilerFlags(vectorsAreCorrect);
+  setCompilerFlags();
   const spec: CpuSpec = { memory: createMemory(threads, memoryLimit), threads, memoryLimit, activity, index };
   const made = createDevice({
     type: "cpu",

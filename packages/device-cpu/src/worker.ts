@@ -8,11 +8,13 @@ import { Activity } from "./activity.ts";
 import { CpuBackend } from "./backend.ts";
 import { codeReceiver, codeSender } from "./code.ts";
 import { Heap } from "./heap.ts";
+import { ensureCorrectVectors } from "./self-test.ts";
 import type { ActorTask, Control, HelperTask } from "./tasks.ts";
 import { help } from "./team.ts";
 
 /** Starts rank 0. When the device closes its loop ends, and the host then ends the thread. */
 export function actor({ spec, boot, codePorts, control }: ActorTask): void {
+  ensureCorrectVectors();
   const { memory, threads, memoryLimit, activity, index } = spec;
   const backend = new CpuBackend({
     memory,

@@ -22,3 +22,8 @@ export function keepingResults<V extends Value>(body: () => readonly V[]): reado
     return [...owners];
   });
 }
+
+/** Runs `body` out of the care of every scope: what it takes outlives them. */
+export function outOfScope<R>(body: () => R): R {
+  return collectStorages(body, () => []);
+}

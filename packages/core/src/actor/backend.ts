@@ -1,6 +1,6 @@
 /**
- * What a kind of device must bring: memory and kernels. The actor loop (loop.ts) does everything else, alike for every device:
- * decoding, poison, guards, pins, transfers, collectives, accounting, answers.
+ * What a kind of device must bring: memory and kernels. The actor loop (loop.ts) does everything else, alike for every
+ * device: decoding, poison, guards, pins, transfers, collectives, accounting, answers.
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { FaultCode, Kernel } from "../kernel/ir.ts";
@@ -49,8 +49,8 @@ export interface Backend {
   /** Copies bytes out (waits for the work that makes them). */
   readInto(block: number, byteOffset: number, target: Uint8Array): void;
   /**
-   * Bytes of a block as other threads of the process can read them now: in place where the device's memory is shared, else a
-   * staging copy. The actor keeps the block as it is until it calls `release`.
+   * Bytes of a block as other threads of the process can read them now: in place where the device's memory is shared,
+   * else a staging copy. The actor keeps the block as it is until it calls `release`.
    */
   share(block: number, byteOffset: number, bytes: number): SharedBytes;
   /** Combines `source` into the block elementwise, in place: block = reduce(block, source). */

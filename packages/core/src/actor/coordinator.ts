@@ -1,4 +1,7 @@
-/** The coordinating thread's waits: it has one wait word (the bell), publishes every ring before it waits, and takes what is ready. */
+/**
+ * The coordinating thread's waits: it has one wait word (the bell), publishes every ring before it waits, and takes
+ * what is ready.
+ */
 import { availableParallelism } from "node:os";
 import { DeviceLostError } from "../errors.ts";
 import { Company } from "./protocol.ts";
@@ -55,13 +58,15 @@ function takeAll(): void {
 
 /** One sleep of a blocked coordinator, ms. */
 const slice = 100;
-/** Sleeps without a sign of life from the supervisor after which the coordinator gives up: 10 s, or 60 s while it boots. */
+/**
+ * Sleeps without a sign of life from the supervisor after which the coordinator gives up: 10 s, or 60 s while it boots.
+ */
 const silentSlices = 100;
 const bootSlices = 600;
 
 /**
- * Blocks the coordinating thread until `ready()` holds (it may throw). Every ring is published first, and ready answers of all
- * devices are taken meanwhile, so that no actor waits for the coordinator.
+ * Blocks the coordinating thread until `ready()` holds (it may throw). Every ring is published first, and ready answers
+ * of all devices are taken meanwhile, so that no actor waits for the coordinator.
  * @throws DeviceLostError when the supervisor thread is gone.
  */
 export function blockUntil(ready: () => boolean): void {

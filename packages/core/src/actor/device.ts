@@ -15,7 +15,9 @@ import { TicketBook, type Ticket } from "./tickets.ts";
 import { isGone } from "./waiting.ts";
 
 export type { Ticket } from "./tickets.ts";
-export { defaultDevice, device, openDevices as devices, registerDeviceKind, setDefaultDevice, type DeviceKind } from "./registry.ts";
+export {
+  defaultDevice, device, openDevices as devices, registerDeviceKind, setDefaultDevice, type DeviceKind,
+} from "./registry.ts";
 export { publishAll } from "./coordinator.ts";
 
 export interface DeviceOptions {
@@ -78,7 +80,7 @@ export class Device {
   #closing: Promise<void> | undefined;
 
   constructor(options: DeviceOptions) {
-    if (byNumber.length >= maxDevices) throw new DeviceError(`more than ${maxDevices} devices were made in this process`);
+    if (byNumber.length >= maxDevices) throw new DeviceError(`more than ${maxDevices} devices were made`);
     this.type = options.type;
     this.index = options.index;
     this.name = `${options.type}:${options.index}`;
@@ -96,7 +98,8 @@ export class Device {
       checkAlive: () => this.#checkAlive(),
     });
     this.#tickets = new TicketBook(this.#memory, {
-      sharedBytes: (buffer, address, bytes) => directory().buffer(this.number, buffer).subarray(address, address + bytes),
+      sharedBytes: (buffer, address, bytes) =>
+        directory().buffer(this.number, buffer).subarray(address, address + bytes),
       tell,
       tellLost: (root) => ticketLostError(this.name, readFailure(this.#memory, root).text),
       checkAlive: () => this.#checkAlive(),
@@ -120,7 +123,8 @@ export class Device {
   }
 
   /**
-   * Mints a storage of `bytes` bytes with undefined contents; should memory run out, what would be computed into it is poisoned.
+   * Mints a storage of `bytes` bytes with undefined contents; should memory run out, what would be computed into it is
+   * poisoned.
    * @throws DeviceClosedError, DeviceLostError
    */
   newStorage(bytes: number): number {
@@ -204,7 +208,7 @@ export class Device {
       this.mailbox.postMany(Message.guard, storages);
       return;
     }
-    throw new DeviceError(`a guard over ${storages.length} storages does not fit into a message`, { device: this.name });
+    throw new DeviceError(`a guard over ${storages.length} storages is too long`, { device: this.name });
   }
 
   /** Forgets the poison of a storage: its bytes are what the last completed write left. */
@@ -235,7 +239,10 @@ export class Device {
     Atomics.store(control, Control.bytesPeak, Atomics.load(control, Control.bytesLive));
   }
 
-  /** Ends the actor's threads at once, as a crash would; the device restarts by itself. For a kernel that does not end, and tests. */
+  /**
+   * Ends the actor's threads at once, as a crash would; the device restarts by itself. For a kernel that does not end,
+   * and tests.
+   */
   kill(): Promise<void> {
     publishAll();
     return this.#booted ? keepingAlive(killActor(this.number)) : Promise.resolve();
@@ -321,7 +328,8 @@ export class Device {
       throw deviceLostError(this.name, reason === 0 ? "" : readFailure(this.#memory, reason).text);
     }
     if (life === Life.closed || (this.#closing !== undefined && life !== Life.running)) {
-      throw new DeviceClosedError("the device is closed", { device: this.name, remedy: "Make it anew with device(name)." });
+      const remedy = "Make it anew with device(name).";
+      throw new DeviceClosedError("the device is closed", { device: this.name, remedy });
     }
   }
 }
@@ -338,8 +346,8 @@ function nextTransfer(): number {
   transfers = (transfers + 1) | 0;
   const taken = (transfers & (Transfer.slots - 1)) * Transfer.words + Transfer.taken;
   const earlier = (transfers - Transfer.slots) | 0;
-  const free = (): boolean => transfers <= Transfer.slots || ((Atomics.load(company.transfers, taken) - earlier) | 0) >= 0;
-  if (!free()) blockUntil(free);
+  const free = (): boolean => ((Atomics.load(company.transfers, taken) - earlier) | 0) >= 0;
+  if (transfers > Transfer.slots && !free()) blockUntil(free);
   return transfers;
 }
 

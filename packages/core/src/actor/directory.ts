@@ -1,6 +1,7 @@
 /**
- * How threads find each other's shared memory. The supervisor keeps the list of all devices and of the buffers that they share,
- * and sends new entries to everybody's port; a busy or blocked thread takes them with `receiveMessageOnPort` when it misses one.
+ * How threads find each other's shared memory. The supervisor keeps the list of all devices and of the buffers that
+ * they share, and sends new entries to everybody's port; a busy or blocked thread takes them with
+ * `receiveMessageOnPort` when it misses one.
  */
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 import { InternalError } from "../errors.ts";

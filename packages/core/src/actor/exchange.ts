@@ -1,13 +1,15 @@
 /**
- * What actors say to each other, past the coordinator: transfers (one copy out of the sender's memory) and collectives. Every wait
- * is for something that was issued earlier, or for a member of the same collective, and ends when whom it waits for is gone.
+ * What actors say to each other, past the coordinator: transfers (one copy out of the sender's memory) and collectives.
+ * Every wait is for something that was issued earlier, or for a member of the same collective, and ends when whom it
+ * waits for is gone.
  */
 import { dtypes, itemSize, type DType } from "../tensor/dtype.ts";
 import type { Backend, SharedBytes } from "./backend.ts";
 import type { Directory } from "./directory.ts";
 import { recordFailure } from "./failures.ts";
 import {
-  Collective, Control, Group, Meeting, meetingRow, partOf, reductionNames, Transfer, type CollectiveKind, type ReductionName,
+  Collective, Control, Group, Meeting, meetingRow, partOf, reductionNames, Transfer,
+  type CollectiveKind, type ReductionName,
 } from "./protocol.ts";
 import type { CompanyMemory, DeviceMemory } from "./shared.ts";
 import type { Storages } from "./storages.ts";
@@ -48,7 +50,9 @@ export class Exchange {
     this.#context = context;
   }
 
-  /** Offers bytes of a storage (or its poison) to the receiver of `transfer`, and pins the storage until they are taken. */
+  /**
+   * Offers bytes of a storage (or its poison) to the receiver of `transfer`, and pins the storage until they are taken.
+   */
   send(transfer: number, storage: number, byteOffset: number, bytes: number, receiver: number): void {
     const { backend, company, directory, memory, storages } = this.#context;
     const { transfers } = company;
@@ -97,17 +101,20 @@ export class Exchange {
   }
 
   /**
-   * Takes part in a collective. `words[at...]` are the words behind the message's header; `guard` is this device's guard.
+   * Takes part in a collective. `words[at...]` are the words behind the message's header; `guard` is this device's
+   * guard.
    * @returns the poison root of the first member that brought one (the guard, for the guard collective), or 0.
    */
   collective(words: Int32Array, at: number, guard: number): number {
     const call = this.#decode(words, at);
     const { storages } = this.#context;
     const isGuard = call.kind === Collective.guard;
-    const own = isGuard ? guard : storages.root(call.storage);
-    const shared = this.#arrive(call, own);
+    // What a broadcast overwrites does not count.
+    const isTarget = call.kind === Collective.broadcast && call.rank !== call.root;
+    const own = isGuard ? guard : isTarget ? 0 : storages.root(call.storage);
+    const shared = this.#arrive(call, own, !isGuard && !isTarget);
     let root = this.#meet(call, Meeting.arrived, Meeting.arrivedRoot);
-    if (root === 0 && !isGuard) root = this.#exchange(call);
+    if (root === 0 && !isGuard && storages.hasBlock(call.storage)) root = this.#exchange(call);
     // What a member offered that died meanwhile may have been overwritten while it was read.
     if (root === 0) root = this.#lostMember(call);
     this.#leave(call, shared);
@@ -137,7 +144,7 @@ export class Exchange {
   }
 
   /** Offers the own operand to the group. */
-  #arrive(call: Call, root: number): SharedBytes[] {
+  #arrive(call: Call, root: number, contributes: boolean): SharedBytes[] {
     const { backend, company, directory, memory, storages } = this.#context;
     const { groups } = company;
     // The board is free again once everybody has left the collective that used it before.
@@ -147,7 +154,7 @@ export class Exchange {
     const row = meetingRow(call.group, call.number, call.rank);
     const shared: SharedBytes[] = [];
     groups[row + Meeting.arrivedRoot] = root;
-    if (root === 0 && call.kind !== Collective.guard) {
+    if (root === 0 && contributes) {
       const bytes = backend.share(storages.block(call.storage), call.byteOffset, call.elements * itemSize(call.dtype));
       shared.push(bytes);
       groups[row + Meeting.arrivedBuffer] = directory.announce(memory.number, bytes.buffer);
@@ -175,7 +182,9 @@ export class Exchange {
     return first;
   }
 
-  /** The root of a member that died in this collective, or 0: all results are lost then, whoever else is still to come. */
+  /**
+   * The root of a member that died in this collective, or 0: all results are lost then, whoever else is still to come.
+   */
   #lostMember(call: Call): number {
     const { groups } = this.#context.company;
     for (let rank = 0; rank < call.size; rank++) {
@@ -225,7 +234,8 @@ export class Exchange {
     }
     for (let rank = call.rank > 1 ? 1 : 0; rank < call.size; rank++) {
       if (rank === call.rank && own === undefined) continue;
-      backend.accumulate(block, offset, rank === call.rank && own !== undefined ? own : view(rank), call.dtype, call.reduction);
+      const source = rank === call.rank && own !== undefined ? own : view(rank);
+      backend.accumulate(block, offset, source, call.dtype, call.reduction);
     }
   }
 
@@ -281,7 +291,8 @@ export class Exchange {
     this.#eachPeer(call, (rank) => {
       peers.push({ word: meetingRow(call.group, call.number, rank) + Meeting.done, device: this.#member(call, rank) });
     });
-    const left = ({ word, device }: (typeof peers)[number]): boolean => reached(groups, word, call.number) || isGone(device);
+    const left = ({ word, device }: (typeof peers)[number]): boolean =>
+      reached(groups, word, call.number) || isGone(device);
     storages.pin(call.storage, {
       released: () => peers.every(left),
       wait: () => {
@@ -302,7 +313,10 @@ export class Exchange {
     return directory.device(company.groups[call.group * Group.words + Group.members + rank]);
   }
 
-  /** Waits until `rank` has come to collective `number` at the point `count`. @returns false when it never will, or `abort()` holds. */
+  /**
+   * Waits until `rank` has come to collective `number` at the point `count`. @returns false when it never will, or
+   * `abort()` holds.
+   */
   #awaitPeer(call: Call, rank: number, count: number, number: number, abort = (): boolean => false): boolean {
     const { groups } = this.#context.company;
     const word = meetingRow(call.group, call.number, rank) + count;
@@ -310,7 +324,10 @@ export class Exchange {
     return this.#await(groups, word, () => reached(groups, word, number), () => isGone(peer) || abort());
   }
 
-  /** Waits until `ready()` holds, which a change of `words[index]` brings about. @returns false when `hopeless()` came first. */
+  /**
+   * Waits until `ready()` holds, which a change of `words[index]` brings about. @returns false when `hopeless()` came
+   * first.
+   */
   #await(words: Int32Array, index: number, ready: () => boolean, hopeless: () => boolean): boolean {
     if (ready()) return true;
     this.#context.beforeWait();

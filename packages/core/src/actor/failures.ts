@@ -26,7 +26,10 @@ function rowOf(root: number): number {
   return rootRecord(root) * FailureRow.words;
 }
 
-/** Writes a record into the device's table (only its actor, or the supervisor while the actor is dead, may) and returns its root. */
+/**
+ * Writes a record into the device's table (only its actor, or the supervisor while the actor is dead, may) and returns
+ * its root.
+ */
 export function recordFailure(memory: DeviceMemory, failure: Failure): number {
   const { control, failures } = memory;
   const written = control[Control.failures] ?? 0;
@@ -104,7 +107,7 @@ export function failureError(device: string, failure: Failure, op: string | unde
     case "out-of-memory":
       return new OutOfMemoryError(`out of memory: ${failure.detail >>> 0} bytes could not be allocated${said}`, {
         ...place,
-        remedy: "Free tensors (dispose, tidy, or await once a step), use smaller batches, or raise the device's memoryLimit.",
+        remedy: "Free tensors (dispose, tidy, await once a step), use smaller batches, or raise the device's memoryLimit.",
       });
     case "lost":
       return new LostError(`the contents were lost when the device's thread died${said}`, {
@@ -117,7 +120,7 @@ export function failureError(device: string, failure: Failure, op: string | unde
         remedy: "Compute this tensor again on the devices that are left.",
       });
     case "internal":
-      return new InternalError(`the device failed${said}`, { ...place, remedy: "This is a bug in Troupe: please report it." });
+      return new InternalError(`the device failed${said}`, { ...place, remedy: "This is a bug in Troupe: report it." });
     case "none":
       return new InternalError("a failure without a record", place);
   }

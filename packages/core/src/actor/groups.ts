@@ -16,8 +16,9 @@ export interface CollectiveOperand {
 const collectiveWords = 10;
 
 /**
- * Devices in the order of their ranks. All collectives work in place on operands of equal length, one a member in the order of
- * ranks; `partOf(elements, rank, size)` (protocol.ts) says which part belongs to a rank. A member's poison poisons all results.
+ * Devices in the order of their ranks. All collectives work in place on operands of equal length, one a member in the
+ * order of ranks; `partOf(elements, rank, size)` (protocol.ts) says which part belongs to a rank. A member's poison
+ * poisons all results.
  */
 export class Group {
   readonly devices: readonly Device[];
@@ -48,9 +49,11 @@ export class Group {
     this.#issue(Collective.allGather, operands, "sum", 0);
   }
 
-  /** Every member gets the elements of rank `root`. */
+  /** Every member gets the elements of rank `root`; what they overwrite may be poisoned. */
   broadcast(operands: readonly CollectiveOperand[], root = 0): void {
-    if (!(root >= 0 && root < this.size)) throw new DeviceError(`broadcast from rank ${root} in a group of ${this.size}`);
+    if (!(root >= 0 && root < this.size)) {
+      throw new DeviceError(`broadcast from rank ${root} in a group of ${this.size}`);
+    }
     this.#issue(Collective.broadcast, operands, "sum", root);
   }
 
@@ -72,16 +75,17 @@ export class Group {
     }
     for (const { elements, dtype, byteOffset } of operands) {
       if (elements !== first.elements || dtype !== first.dtype || byteOffset % itemSize(dtype) !== 0) {
-        throw new ShapeError(`the operands of a collective differ: ${elements} x ${dtype} and ${first.elements} x ${first.dtype}`);
+        const [a, b] = [`${elements} x ${dtype}`, `${first.elements} x ${first.dtype}`];
+        throw new ShapeError(`the operands of a collective differ: ${a} and ${b}`);
       }
     }
     // Room in all members before the first message: nobody is left waiting in a half-issued collective.
     for (const device of this.devices) device.mailbox.reserve(collectiveWords);
     this.#collectives = (this.#collectives + 1) | 0;
-    operands.forEach(({ storage, byteOffset, elements, dtype }, rank) => {
-      this.devices[rank]?.mailbox.postMany(Message.collective, [
-        kind, this.#number, this.#collectives, storage, byteOffset, elements, dtypes.indexOf(dtype), Reduction[reduction], root,
-      ]);
+    const head = [kind, this.#number, this.#collectives];
+    const tail = [dtypes.indexOf(first.dtype), Reduction[reduction], root];
+    operands.forEach(({ storage, byteOffset, elements }, rank) => {
+      this.devices[rank]?.mailbox.postMany(Message.collective, [...head, storage, byteOffset, elements, ...tail]);
     });
   }
 }
@@ -96,7 +100,7 @@ export function group(devices: readonly Device[]): Group {
   const key = devices.map((device) => device.number).join();
   let found = groups.get(key);
   if (found === undefined) {
-    if (groups.size >= Row.max) throw new DeviceError(`more than ${Row.max} groups of devices were made in this process`);
+    if (groups.size >= Row.max) throw new DeviceError(`more than ${Row.max} groups were made in this process`);
     found = new Group(devices, groups.size);
     groups.set(key, found);
   }

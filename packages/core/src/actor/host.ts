@@ -10,7 +10,10 @@ export interface ActorSpec {
   readonly company: CompanyMemory;
 }
 
-/** What the actor's thread needs for `runActor`. It can be cloned to that thread once; `port` must be in the transfer list. */
+/**
+ * What the actor's thread needs for `runActor`. It can be cloned to that thread once; `port` must be in the transfer
+ * list.
+ */
 export interface ActorBoot extends ActorSpec {
   readonly entries: readonly DirectoryEntry[];
   readonly port: MessagePort;

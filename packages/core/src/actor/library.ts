@@ -1,4 +1,7 @@
-/** The kernel library of a device: kernels as JSON in shared memory, by number, so that a restarted actor finds them alone. */
+/**
+ * The kernel library of a device: kernels as JSON in shared memory, by number, so that a restarted actor finds them
+ * alone.
+ */
 import { InternalError } from "../errors.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { LibraryRow, maxKernels } from "./protocol.ts";
@@ -32,5 +35,6 @@ export function libraryKernel(memory: DeviceMemory, number: number): Kernel {
 /** The name of kernel `number` (the op's), or undefined for none. */
 export function kernelName(memory: DeviceMemory, number: number): string | undefined {
   if (number < 0 || number >= maxKernels) return undefined;
-  return memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes] === 0 ? undefined : libraryKernel(memory, number).name;
+  const bytes = memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes];
+  return bytes === 0 ? undefined : libraryKernel(memory, number).name;
 }

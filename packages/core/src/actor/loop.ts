@@ -1,9 +1,9 @@
 /**
- * The actor: takes messages from its ring in sequence and runs them on a backend. It decides about poison, guards, pins and
- * answers; the backend only knows memory and kernels.
+ * The actor: takes messages from its ring in sequence and runs them on a backend. It decides about poison, guards, pins
+ * and answers; the backend only knows memory and kernels.
  */
 import type { Kernel } from "../kernel/ir.ts";
-import { itemSize } from "../tensor/dtype.ts";
+import { dtypes, itemSize } from "../tensor/dtype.ts";
 import { BackendOutOfMemory, type Backend, type Fault, type Prepared } from "./backend.ts";
 import { Directory } from "./directory.ts";
 import { Exchange } from "./exchange.ts";
@@ -32,8 +32,8 @@ interface Entry {
 }
 
 /**
- * Runs an actor on the calling thread until its device closes. The first messages run before this returns to its caller, unless it
- * is called in a later turn.
+ * Runs an actor on the calling thread until its device closes. The first messages run before this returns to its
+ * caller, unless it is called in a later turn.
  * @param backend the device's memory and kernels; closed at the end.
  */
 export async function runActor(boot: ActorBoot, backend: Backend): Promise<void> {
@@ -289,7 +289,10 @@ class Actor {
     else if (!untroubled) this.#clearOverwritten(entry, at);
   }
 
-  /** Looks at the operands of a launch: poison spreads instead of running, and an output that is read elsewhere is waited for. */
+  /**
+   * Looks at the operands of a launch: poison spreads instead of running, and an output that is read elsewhere is
+   * waited for.
+   */
   #mayStart(entry: Entry, at: number): boolean {
     const words = this.#ring;
     const storages = this.#storages;
@@ -440,8 +443,16 @@ class Actor {
     } catch (error) {
       root = this.#failed(error, -1, 0, 0);
     }
-    if (isGuard) this.#control[Control.guard] = root;
-    else if (root !== 0 && this.#storages.root(storage) === 0) this.#storages.setRoot(storage, root);
+    const storages = this.#storages;
+    if (isGuard) {
+      this.#control[Control.guard] = root;
+    } else if (root !== 0) {
+      if (storages.root(storage) === 0) storages.setRoot(storage, root);
+    } else {
+      // Only a broadcast lets a poisoned member take part as if it were not.
+      const bytes = words[at + 6] * itemSize(dtypes[words[at + 7]]);
+      if (storages.hasBlock(storage) && bytes >= storages.bytes(storage)) storages.setRoot(storage, 0);
+    }
   }
 
   #fault(fault: Fault, kernel: number, at: number): number {

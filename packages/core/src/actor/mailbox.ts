@@ -1,4 +1,7 @@
-/** The coordinator's end of a device's message ring and staging ring. `beginRun` ... `end` is the hot path of every launch. */
+/**
+ * The coordinator's end of a device's message ring and staging ring. `beginRun` ... `end` is the hot path of every
+ * launch.
+ */
 import { InternalError } from "../errors.ts";
 import { blockUntil, publishLater } from "./coordinator.ts";
 import { Control, header, Message, type MessageKind } from "./protocol.ts";
@@ -56,8 +59,10 @@ export class Mailbox {
   }
 
   /**
-   * Begins a launch: reserves its words and writes header, kernel and the current site. May block while too much is in flight.
-   * @returns the index in `words` of the first of the `argumentWords` arguments, which the caller writes before `end()`.
+   * Begins a launch: reserves its words and writes header, kernel and the current site. May block while too much is in
+   * flight.
+   * @returns the index in `words` of the first of the `argumentWords` arguments, which the caller writes before
+   * `end()`.
    */
   beginRun(kernel: number, argumentWords: number, guarded = false): number {
     const size = argumentWords + runHeaderWords;

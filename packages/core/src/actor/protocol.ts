@@ -1,13 +1,14 @@
 /**
- * The actor protocol on one page: what a coordinator may say to a device, and the shared words in which they keep their state.
+ * The actor protocol on one page: what a coordinator may say to a device, and the shared words in which they keep their
+ * state.
  *
  * Coordinator to actor: messages in a ring of 32-bit words (one producer, one consumer). The first word of a message is
- * `kind | words << 8` (words of the whole message); a message never wraps (a `pad` fills the ring's end). Numbers only: ids,
- * offsets, scalars; never a pointer, a closure or an object, so that a stream can be recorded, replayed or sent over a socket.
- * A message's sequence number is its count in the stream (pads not counted), modulo 2^32.
+ * `kind | words << 8` (words of the whole message); a message never wraps (a `pad` fills the ring's end). Numbers only:
+ * ids, offsets, scalars; never a pointer, a closure or an object, so that a stream can be recorded, replayed or sent
+ * over a socket. A message's sequence number is its count in the stream (pads not counted), modulo 2^32.
  *
- * Actor to coordinator: answers in ticket slots and words of the shared control block, all in shared memory, because a blocked
- * main thread receives no events.
+ * Actor to coordinator: answers in ticket slots and words of the shared control block, all in shared memory, because a
+ * blocked main thread receives no events.
  */
 
 /** The closed list of message kinds; beside each the words that follow the header. */
@@ -32,11 +33,17 @@ export const Message = {
   read: 8,
   /** ticket: answered when all that was issued before it has run. */
   fence: 9,
-  /** transfer, storage, byte offset, bytes, receiver's device number: offers these bytes; pins the storage until they are taken. */
+  /**
+   * transfer, storage, byte offset, bytes, receiver's device number: offers these bytes; pins the storage until they
+   * are taken.
+   */
   send: 10,
   /** transfer, storage, byte offset, bytes, sender's device number */
   receive: 11,
-  /** collective (`Collective`), group, number, storage, byte offset, elements, dtype (`dtypeCode`), reduction (`Reduction`), root rank */
+  /**
+   * collective (`Collective`), group, number, storage, byte offset, elements, dtype (`dtypeCode`), reduction
+   * (`Reduction`), root rank
+   */
   collective: 12,
   /** storage...: sets the guard to the first poison root among them, or clears it. */
   guard: 13,
@@ -47,9 +54,10 @@ export const Message = {
 export type MessageKind = (typeof Message)[keyof typeof Message];
 
 /**
- * Collectives work in place on `elements` elements at the byte offset, split into one part a rank (`partOf`): all-reduce leaves the
- * reduction everywhere; reduce-scatter leaves it in the rank's own part; all-gather spreads every rank's own part; broadcast spreads
- * the root's elements; guard spreads the first guard that is set (and has no storage).
+ * Collectives work in place on `elements` elements at the byte offset, split into one part a rank (`partOf`):
+ * all-reduce leaves the reduction everywhere; reduce-scatter leaves it in the rank's own part; all-gather spreads every
+ * rank's own part; broadcast spreads the root's elements; guard spreads the first guard that is set (and has no
+ * storage).
  */
 export const Collective = { allReduce: 0, allGather: 1, broadcast: 2, reduceScatter: 3, guard: 4 } as const;
 export type CollectiveKind = (typeof Collective)[keyof typeof Collective];
@@ -58,7 +66,10 @@ export const Reduction = { sum: 0, max: 1, min: 2 } as const;
 export type ReductionName = keyof typeof Reduction;
 export const reductionNames = Object.keys(Reduction) as readonly ReductionName[];
 
-/** The elements `[from, to)` of rank `rank` among `size`, as `torch.chunk` splits: the last ranks may have fewer, or none. */
+/**
+ * The elements `[from, to)` of rank `rank` among `size`, as `torch.chunk` splits: the last ranks may have fewer, or
+ * none.
+ */
 export function partOf(elements: number, rank: number, size: number): { from: number; to: number } {
   const part = Math.ceil(elements / size);
   return { from: Math.min(rank * part, elements), to: Math.min((rank + 1) * part, elements) };
@@ -68,7 +79,10 @@ export function header(kind: MessageKind, words: number): number {
   return kind | (words << 8);
 }
 
-/** Words of a device's control block. Positions and counts are modulo 2^32; words that different threads write are 16 apart. */
+/**
+ * Words of a device's control block. Positions and counts are modulo 2^32; words that different threads write are 16
+ * apart.
+ */
 export const Control = {
   /** Words published by the coordinator. The actor waits on it. */
   head: 0,
@@ -137,7 +151,10 @@ export const Ticket = {
   number: 1,
   /** The poison root, when poisoned or lost. */
   root: 2,
-  /** Where the bytes are when they are more than `inlineBytes`: the number of a shared buffer of the device and the byte address. */
+  /**
+   * Where the bytes are when they are more than `inlineBytes`: the number of a shared buffer of the device and the byte
+   * address.
+   */
   buffer: 3,
   address: 4,
   /** The bytes themselves, when they fit. */
@@ -150,7 +167,8 @@ export const Ticket = {
 export const TicketState = { taken: 0, pending: 1, ready: 2, poisoned: 3, lost: 4 } as const;
 
 /**
- * The storage table, one row an id, in shared memory so that it outlives the actor's thread and peers and the supervisor can read it.
+ * The storage table, one row an id, in shared memory so that it outlives the actor's thread and peers and the
+ * supervisor can read it.
  */
 export const StorageRow = {
   /** The backend's block (for a CPU: the byte address), or `noBlock` when memory ran out. */
@@ -170,8 +188,8 @@ export const LibraryRow = { position: 0, bytes: 1, words: 2 } as const;
 export const maxKernels = 1 << 16;
 
 /**
- * A failure record: what a poison root points at. A root is `(device number + 1) << 20 | (record number modulo failureSlots)`,
- * so any device can carry another's root.
+ * A failure record: what a poison root points at. A root is `(device number + 1) << 20 | (record number modulo
+ * failureSlots)`, so any device can carry another's root.
  */
 export const FailureRow = {
   /** An index into `failureCodes`. */
@@ -223,7 +241,10 @@ export const Transfer = {
   words: 8,
 } as const;
 
-/** A group of devices that hold collectives: who is in it, and boards on which its members meet (collective `n` uses board `n % boards`). */
+/**
+ * A group of devices that hold collectives: who is in it, and boards on which its members meet (collective `n` uses
+ * board `n % boards`).
+ */
 export const Group = {
   max: 1 << 10,
   maxMembers: 32,

@@ -1,4 +1,6 @@
-/** The devices that exist and the kinds that can make more. Device packages register their kind when they are imported. */
+/**
+ * The devices that exist and the kinds that can make more. Device packages register their kind when they are imported.
+ */
 import { DeviceError } from "../errors.ts";
 import type { Device } from "./device.ts";
 
@@ -58,7 +60,7 @@ export function device(name: string | Device): Device {
   const type = match?.[1];
   const kind = type === undefined ? undefined : kinds.get(type);
   if (kind === undefined) {
-    const known = kinds.size === 0 ? "no kind of device is there" : `kinds that are there: ${[...kinds.keys()].join(", ")}`;
+    const known = kinds.size === 0 ? "no kind of device is there" : `there are: ${[...kinds.keys()].join(", ")}`;
     throw new DeviceError(`unknown device "${name}" (${known})`, {
       remedy: type === undefined
         ? 'Name a device by kind and index, for instance "cpu:0".'
@@ -71,7 +73,8 @@ export function device(name: string | Device): Device {
 /** The device of tensors that are made without one: "cpu:0" once a CPU device's package is imported. */
 export function defaultDevice(): Device {
   if (defaultName === undefined) {
-    throw new DeviceError("no device is there", { remedy: 'Import a device package, for instance: import "@troupe/device-cpu";' });
+    const remedy = 'Import a device package, for instance: import "@troupe/device-cpu";';
+    throw new DeviceError("no device is there", { remedy });
   }
   return device(defaultName);
 }

@@ -1,9 +1,13 @@
-/** After an actor's death: what it left half done, told to whom it concerns. Runs in the supervisor thread while no actor does. */
+/**
+ * After an actor's death: what it left half done, told to whom it concerns. Runs in the supervisor thread while no
+ * actor does.
+ */
 import type { Directory } from "./directory.ts";
 import { markTold, recordFailure } from "./failures.ts";
 import { libraryKernel } from "./library.ts";
 import {
-  Collective, Control, Group, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer, type LifeState, type MessageKind,
+  Collective, Control, Group, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer,
+  type LifeState, type MessageKind,
 } from "./protocol.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
 import { isGone, releaseSpinners, slice } from "./waiting.ts";
@@ -12,9 +16,9 @@ import { isGone, releaseSpinners, slice } from "./waiting.ts";
 const patience = 1000;
 
 /**
- * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place whom it
- * owes something, and steps over it (or leaves it to be begun again, where that changes nothing).
- * The failure record that says why counts as told where no storage was lost.
+ * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place
+ * whom it owes something, and steps over it (or leaves it to be begun again, where that changes nothing). The failure
+ * record that says why counts as told where no storage was lost.
  * @param life what becomes of the actor: `restarting`, or `dead` for good.
  */
 export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: string, life: LifeState): void {
@@ -42,7 +46,9 @@ export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: st
 }
 
 /** @returns whether something was lost. */
-function giveUpMessage(memory: DeviceMemory, company: CompanyMemory, kind: MessageKind, at: number, root: number): boolean {
+function giveUpMessage(
+  memory: DeviceMemory, company: CompanyMemory, kind: MessageKind, at: number, root: number,
+): boolean {
   const { control, ring: words } = memory;
   const word = (index: number): number => words[at + index];
   switch (kind) {
@@ -108,7 +114,9 @@ function loseTickets(memory: DeviceMemory, root: number): void {
 }
 
 /** Comes to all points of a collective in place of the dead member, with its root where it had not come yet. */
-function leaveCollective(memory: DeviceMemory, company: CompanyMemory, group: number, number: number, root: number): void {
+function leaveCollective(
+  memory: DeviceMemory, company: CompanyMemory, group: number, number: number, root: number,
+): void {
   const { groups } = company;
   const members = group * Group.words + Group.members;
   const rank = groups.subarray(members, members + Group.maxMembers).indexOf(memory.number);
@@ -128,8 +136,8 @@ function settle(words: Int32Array, index: number, number: number): void {
 }
 
 /**
- * Waits, when an actor starts again, until peers have read what its predecessor offered them; what is not taken in time is taken
- * back (a reader looks once more after it has read).
+ * Waits, when an actor starts again, until peers have read what its predecessor offered them; what is not taken in time
+ * is taken back (a reader looks once more after it has read).
  */
 export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, directory: Directory): void {
   if (Atomics.load(memory.control, Control.epoch) === 0) return;
@@ -137,9 +145,10 @@ export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, direc
   const { groups, transfers } = company;
   for (let row = 0; row < transfers.length; row += Transfer.words) {
     if (transfers[row + Transfer.sender] !== memory.number) continue;
-    const open = (): boolean => Atomics.load(transfers, row + Transfer.offered) !== Atomics.load(transfers, row + Transfer.taken);
-    waitWhile(open, transfers, row + Transfer.taken, deadline);
-    if (open() && transfers[row + Transfer.root] === 0) Atomics.store(transfers, row + Transfer.root, lostOffer(memory));
+    const { offered, taken, root } = { offered: row + Transfer.offered, taken: row + Transfer.taken, root: row + Transfer.root };
+    const open = (): boolean => Atomics.load(transfers, offered) !== Atomics.load(transfers, taken);
+    waitWhile(open, transfers, taken, deadline);
+    if (open() && transfers[root] === 0) Atomics.store(transfers, root, lostOffer(memory));
   }
   for (let row = 0; row < groups.length && (groups[row + Group.size]) > 0; row += Group.words) {
     const members = [...groups.subarray(row + Group.members, row + Group.members + (groups[row + Group.size]))];
@@ -149,9 +158,8 @@ export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, direc
       const done = (rank: number): number => meetingRow(row / Group.words, board, rank) + Meeting.done;
       for (const [rank, member] of members.entries()) {
         if (rank === own || isGone(directory.device(member))) continue;
-        waitWhile(
-          () => ((Atomics.load(groups, done(rank)) - Atomics.load(groups, done(own))) | 0) < 0, groups, done(rank), deadline,
-        );
+        const behind = (): boolean => ((Atomics.load(groups, done(rank)) - Atomics.load(groups, done(own))) | 0) < 0;
+        waitWhile(behind, groups, done(rank), deadline);
       }
     }
   }
@@ -164,5 +172,6 @@ function waitWhile(open: () => boolean, words: Int32Array, index: number, deadli
 }
 
 function lostOffer(memory: DeviceMemory): number {
-  return recordFailure(memory, { code: "lost", kernel: -1, site: 0, sequence: 0, detail: 0, text: "an offered copy was not taken in time" });
+  const text = "an offered copy was not taken in time";
+  return recordFailure(memory, { code: "lost", kernel: -1, site: 0, sequence: 0, detail: 0, text });
 }

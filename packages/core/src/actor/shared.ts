@@ -1,4 +1,6 @@
-/** The shared memory of a device and of the process: made by the coordinator, mapped by every thread that takes part. */
+/**
+ * The shared memory of a device and of the process: made by the coordinator, mapped by every thread that takes part.
+ */
 import {
   Company, Control, FailureRow, failureSlots, Group, LibraryRow, maxKernels, maxStorages, StorageRow, Ticket, Transfer,
 } from "./protocol.ts";

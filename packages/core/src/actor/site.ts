@@ -1,6 +1,6 @@
 /**
- * Where ops are issued, as a small number that fits into a message: the path of the module whose `forward` runs and, with
- * TROUPE_TRACE=1, the user's line (capturing a stack costs 1-3 us an op).
+ * Where ops are issued, as a small number that fits into a message: the path of the module whose `forward` runs and,
+ * with TROUPE_TRACE=1, the user's line (capturing a stack costs 1-3 us an op).
  */
 const tracing = process.env["TROUPE_TRACE"] === "1";
 
@@ -46,6 +46,7 @@ const ownFolder = new URL("..", import.meta.url).pathname;
 /** The first line of the stack that is neither Troupe's core nor Node's. */
 function userLine(): string {
   const lines = new Error().stack?.split("\n").slice(1) ?? [];
-  const line = lines.find((text) => !text.includes(ownFolder) && !text.includes("node:") && !text.includes("/node_modules/"));
+  const foreign = [ownFolder, "node:", "/node_modules/"];
+  const line = lines.find((text) => !foreign.some((part) => text.includes(part)));
   return line?.trim().replace(/^at /, "") ?? "";
 }

@@ -50,7 +50,8 @@ export class Storages {
     const table = this.#table;
     const blocks: { block: number; bytes: number }[] = [];
     let live = 0;
-    for (let row = 0, left = this.#control[Control.storages] ?? 0; left > 0 && row < table.length; row += StorageRow.words) {
+    let left = this.#control[Control.storages];
+    for (let row = 0; left > 0 && row < table.length; row += StorageRow.words) {
       if (table[row + StorageRow.live] !== 1) continue;
       left -= 1;
       live += 1;

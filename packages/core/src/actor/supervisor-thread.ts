@@ -1,6 +1,6 @@
 /**
- * The supervisor thread: hosts every device's host module; boots, restarts with a limit, gives up, closes in order. It marks deaths
- * in shared memory and wakes every waiter, since a blocked coordinator sees no events.
+ * The supervisor thread: hosts every device's host module; boots, restarts with a limit, gives up, closes in order. It
+ * marks deaths in shared memory and wakes every waiter, since a blocked coordinator sees no events.
  */
 import { workerData, type MessagePort, MessageChannel } from "node:worker_threads";
 import { expose } from "comlink";

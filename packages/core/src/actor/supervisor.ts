@@ -1,4 +1,7 @@
-/** The coordinator's end of the supervisor thread, and the end of the process. The thread starts with the first device that is used. */
+/**
+ * The coordinator's end of the supervisor thread, and the end of the process. The thread starts with the first device
+ * that is used.
+ */
 import { MessageChannel, Worker } from "node:worker_threads";
 import { wrap, type Remote } from "comlink";
 import { DeviceLostError } from "../errors.ts";
@@ -37,7 +40,8 @@ function start(): Supervisor {
   worker.unref();
   const gone = new Promise<never>((_resolve, reject) => {
     const lost = (cause: string): void => {
-      reject(new DeviceLostError(`the supervisor thread ended: ${cause}`, { remedy: "All devices are lost; start the process again." }));
+      const remedy = "All devices are lost; start the process again.";
+      reject(new DeviceLostError(`the supervisor thread ended: ${cause}`, { remedy }));
     };
     worker.once("error", (error) => {
       lost(error instanceof Error ? error.message : String(error));
@@ -66,7 +70,10 @@ export function directory(): Directory {
   return running().directory;
 }
 
-/** Starts a device's actor. Returns at once: the coordinator may block right after, and sees in shared memory how it went. */
+/**
+ * Starts a device's actor. Returns at once: the coordinator may block right after, and sees in shared memory how it
+ * went.
+ */
 export function bootActor(request: BootRequest): void {
   const { api, gone } = running();
   Promise.race([api.boot(request), gone]).catch(() => undefined);

@@ -4,7 +4,10 @@ import { addReceiver, blockUntil, keepingAlive, removeReceiver, watch } from "./
 import { Ticket as Slot, TicketState } from "./protocol.ts";
 import type { DeviceMemory } from "./shared.ts";
 
-/** A read in flight. Both ways of taking it throw (reject with) the typed error when it is poisoned, lost or the device closed. */
+/**
+ * A read in flight. Both ways of taking it throw (reject with) the typed error when it is poisoned, lost or the device
+ * closed.
+ */
 export interface Ticket {
   /** A private copy of the bytes. */
   bytes(): Promise<Uint8Array>;

@@ -1,4 +1,6 @@
-/** How threads wait for each other: a short spin while few enough threads spin, then a bounded sleep in shared memory. */
+/**
+ * How threads wait for each other: a short spin while few enough threads spin, then a bounded sleep in shared memory.
+ */
 import { Company, Control, Life } from "./protocol.ts";
 import type { CompanyMemory, DeviceMemory } from "./shared.ts";
 

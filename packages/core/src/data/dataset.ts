@@ -1,5 +1,6 @@
 /** Datasets: numbered samples. */
 import { ShapeError, ValueError } from "../errors.ts";
+import { indexSelect } from "../ops/slices.ts";
 import { randperm, tensor } from "../tensor/creation.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -44,7 +45,7 @@ export class TensorDataset<const T extends readonly Tensor[] = readonly Tensor[]
       const { name } = one.device;
       let index = rows.get(name);
       if (index === undefined) rows.set(name, (index = tensor(indices, { dtype: "int64", device: one.device })));
-      return one.indexSelect(0, index);
+      return indexSelect(one, 0, index);
     }) as { [K in keyof T]: Tensor };
   }
 }

@@ -15,7 +15,7 @@ export { dropout, featureDropout } from "../ops/composite/dropout.ts";
 export { scaledDotProductAttention } from "../ops/composite/attention.ts";
 export { linear } from "../ops/contract.ts";
 export { bilinear } from "../ops/composite/products.ts";
-export { embedding } from "../ops/index.ts";
+export { embedding } from "../ops/embedding.ts";
 export { pad } from "../ops/pad.ts";
 export { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d } from "../ops/conv.ts";
 export {

@@ -1,6 +1,7 @@
 /** What is done to all gradients of a model between `backward()` and the optimizer's step. */
 import { noGrad } from "../autograd/mode.ts";
 import { stack } from "../ops/join.ts";
+import { norm } from "../ops/norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
@@ -21,8 +22,8 @@ export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number, opt
   const [first] = gradients;
   if (first === undefined) return undefined;
   return noGrad(() => {
-    const norms = gradients.map((gradient) => gradient.detach().norm(normType).to(first.device));
-    const total = stack(norms).norm(normType);
+    const norms = gradients.map((gradient) => norm(gradient.detach(), normType).to(first.device));
+    const total = norm(stack(norms), normType);
     const factor = total.add(1e-6).reciprocal().mul(maxNorm).clampMax(1);
     for (const gradient of gradients) gradient.mul_(factor.to(gradient.device));
     return total;

@@ -6,7 +6,7 @@ import { enterSite, leaveSite } from "../actor/site.ts";
 import { noGrad } from "../autograd/mode.ts";
 import { ValueError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import type { Target } from "../tensor/methods.ts";
+import type { Target } from "../tensor/own-methods.ts";
 import { sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { Parameter } from "./parameter.ts";

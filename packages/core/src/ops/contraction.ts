@@ -5,7 +5,7 @@
  */
 import { InternalError, ShapeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
-import type { InnerStride, LoopKernel } from "../kernel/ir.ts";
+import type { InnerStride, Kernel, LoopKernel } from "../kernel/ir.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -49,7 +49,7 @@ const worthPacking = 1 << 15;
 
 /** What a launch of known shapes and strides is, apart from where its operands are. */
 interface Plan {
-  readonly kernel: LoopKernel;
+  readonly kernel: Kernel;
   readonly sizes: readonly number[];
   readonly x: readonly number[];
   readonly y: readonly number[];
@@ -88,6 +88,7 @@ export class Contraction {
     this.y = y;
     this.out = out;
     this.#sources = [...out].map((letter) => [x.indexOf(letter), y.indexOf(letter)]);
+    if (this.#sources.some(([own, other]) => own < 0 && other < 0)) throw new InternalError(`no operand of ${String(this)} has all letters of the result`);
     this.#shared = [...x].flatMap((letter, dim) => (y.includes(letter) ? [[dim, y.indexOf(letter)] as const] : []));
   }
 

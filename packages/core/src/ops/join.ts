@@ -18,7 +18,7 @@ import type { Optional } from "./signatures.ts";
 
 const listed = (shape: Shape): string => `[${shape.join(", ")}]`;
 
-// --- joining ------------------------------------------------------------------------------------------------------------------
+// --- joining ---------------------------------------------------------------------------------------------------------
 
 interface JoinAttrs {
   readonly dim: number;
@@ -180,7 +180,7 @@ export function blockDiag(...tensors: readonly Tensor[]): Tensor {
   );
 }
 
-// --- shapes -------------------------------------------------------------------------------------------------------------------
+// --- shapes ----------------------------------------------------------------------------------------------------------
 
 /** Sizes of 1 in front, as NumPy's atleast functions: a vector becomes a row, and a matrix gets a last dimension in 3. */
 function atLeast(x: Tensor, rank: 1 | 2 | 3): Tensor {

@@ -24,7 +24,7 @@ export function dimOf(shape: Shape, dim: number, op: string): number {
   return normalizeDim(dim, shape.length, op);
 }
 
-// --- entries ------------------------------------------------------------------------------------------------------------------
+// --- entries ---------------------------------------------------------------------------------------------------------
 
 export const viewOp = defineView<{ readonly shape: Shape }>("view", {
   shape: (shape, { shape: target }) => inferSize(target, numelOf(shape)),
@@ -237,7 +237,7 @@ const selectScatterOp = defineScatter(selectOp);
 const sliceScatterOp = defineScatter(sliceOp);
 const diagonalScatterOp = defineScatter(diagonalOp);
 
-// --- shapes -------------------------------------------------------------------------------------------------------------------
+// --- shapes ----------------------------------------------------------------------------------------------------------
 
 /**
  * The same elements in another shape, without a copy; one size may be -1 (`torch.Tensor.view`).
@@ -319,7 +319,7 @@ export function unsqueeze(x: Tensor, ...args: [dim: number] | [options: { dim: n
   return apply(unsqueezeOp, [x], { dim });
 }
 
-// --- order of dimensions ------------------------------------------------------------------------------------------------------
+// --- order of dimensions ---------------------------------------------------------------------------------------------
 
 /** Dimensions in another order (`torch.permute`). */
 export function permute(x: Tensor, ...dims: (number | readonly number[])[]): Tensor {
@@ -367,7 +367,7 @@ export function movedim(
   return permute(x, order);
 }
 
-// --- parts --------------------------------------------------------------------------------------------------------------------
+// --- parts -----------------------------------------------------------------------------------------------------------
 
 /** The part at `index` of `dim`, without that dimension (`torch.select`). */
 export function select(x: Tensor, dim: number, index: number): Tensor {
@@ -424,7 +424,7 @@ export function unfold(x: Tensor, dimension: number, size: number, step: number)
   return apply(unfoldOp, [x], { dim: dimension, size, step });
 }
 
-// --- copies with a part replaced ----------------------------------------------------------------------------------------------
+// --- copies with a part replaced -------------------------------------------------------------------------------------
 
 /** A copy of `x` with `src` at `index` of `dim` (`torch.select_scatter`). */
 export function selectScatter(x: Tensor, src: Tensor, dim: number, index: number): Tensor {
@@ -451,7 +451,7 @@ export function diagonalScatter(
   return apply(diagonalScatterOp, [x, src], diagonalAttrs(args));
 }
 
-// --- in place -----------------------------------------------------------------------------------------------------------------
+// --- in place --------------------------------------------------------------------------------------------------------
 
 /** Makes `x` itself the view that `look` takes of it. @throws AutogradError on a leaf that requires a gradient, or a view */
 function become(x: Tensor, op: string, look: (x: Tensor) => Tensor): Tensor {

@@ -4,27 +4,13 @@
  */
 import type { Device } from "../actor/device.ts";
 import { group } from "../actor/groups.ts";
-import { DeviceError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { launch } from "../ops/launch.ts";
 import { contiguousValue, copyInto } from "../ops/moves.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { LocalValue } from "../tensor/value.ts";
-import type { Executor, Value } from "../tensor/value.ts";
+import type { Executor, LocalValue, Value } from "../tensor/value.ts";
 import type { StepKernel } from "./kernels.ts";
-
-/** What an executor of values on several devices brings, so that optimizers can step on them. */
-export interface UpdateExecutor extends Executor {
-  /**
-   * The local values behind aligned tensors of one shape, one row a device: what is written in a row is the tensors' new contents.
-   * Placements are those of the first (a parameter); the others (gradient, state) are brought to them.
-   */
-  localRows(values: readonly Value[]): readonly (readonly LocalValue[])[];
-}
-
-function isUpdateExecutor(executor: Executor): executor is UpdateExecutor {
-  return "localRows" in executor;
-}
 
 /** One parameter's part of a step. */
 export interface Update {
@@ -49,7 +35,7 @@ interface Launch {
  * @throws ShapeError where a gradient does not have its parameter's shape
  */
 export function issueUpdates(updates: readonly Update[]): void {
-  const launches = updates.flatMap(launchesOf);
+  const launches = launchesOf(updates);
   const gradients = new Map<Device, number[]>();
   for (const { gradient } of launches) {
     const storages = gradients.get(gradient.device);
@@ -62,25 +48,46 @@ export function issueUpdates(updates: readonly Update[]): void {
   for (const { parameter, state } of updates) for (const { value } of [parameter, ...state]) value.version++;
 }
 
-function launchesOf({ step, parameter, gradient, state, scalars }: Update): Launch[] {
+/** Every device's launches, with gradients that lie as their parameters do. */
+function launchesOf(updates: readonly Update[]): Launch[] {
+  const byExecutor = new Map<Executor, Update[]>();
+  for (const update of updates) {
+    assertFits(update);
+    const { executor } = update.parameter.value;
+    const own = byExecutor.get(executor);
+    if (own === undefined) byExecutor.set(executor, [update]);
+    else own.push(update);
+  }
+  return [...byExecutor].flatMap(([executor, own]) => {
+    const settled = executor.settle(own.map(gradientOf), own.map(({ parameter }) => parameter.value));
+    return own.flatMap((update, i) => partsOf(executor, update, settled[i]));
+  });
+}
+
+function assertFits({ step, parameter, gradient }: Update): void {
   if (!sameShape(parameter.shape, gradient.shape)) {
     throw new ShapeError(
       `a parameter of shape [${parameter.shape.join(", ")}] has a gradient of shape [${gradient.shape.join(", ")}]`,
       { op: step.kernel.name },
     );
   }
-  const values = [parameter, gradient.dtype === parameter.dtype ? gradient : gradient.to(parameter.dtype), ...state].map(({ value }) => value);
-  return rowsOf(values).map(([own, slope, ...rest]) => ({ step, scalars, parameter: own, gradient: contiguousValue(slope), state: rest }));
 }
 
-function rowsOf(values: readonly Value[]): readonly (readonly LocalValue[])[] {
-  for (const { executor } of values) if (isUpdateExecutor(executor)) return executor.localRows(values);
-  return [
-    values.map((value) => {
-      if (value instanceof LocalValue) return value;
-      throw new DeviceError(`an optimizer cannot step on values of the executor "${value.executor.name}"`);
-    }),
-  ];
+function gradientOf({ parameter, gradient }: Update): Value {
+  return (gradient.dtype === parameter.dtype ? gradient : gradient.to(parameter.dtype)).value;
+}
+
+/** One launch a device. */
+function partsOf(executor: Executor, { step, parameter, state, scalars }: Update, gradient: Value): Launch[] {
+  const gradients = executor.locals(gradient);
+  const states = state.map(({ value }) => executor.locals(value));
+  return executor.locals(parameter.value).map((own, d) => ({
+    step,
+    scalars,
+    parameter: own,
+    gradient: contiguousValue(gradients[d]),
+    state: states.map((parts) => parts[d]),
+  }));
 }
 
 const dense = [1] as const;

@@ -2,179 +2,127 @@
  * The methods of `Tensor`: every table's functions hung on the prototype, with their types. Importing this file (the package's
  * index does) is what makes `x.add(y)` exist.
  */
-import type { Device } from "../actor/device.ts";
-import { setEngineOps, backward } from "../autograd/engine.ts";
-import type { BackwardOptions } from "../autograd/engine.ts";
-import { registerHook, retainGrad, retainsGrad } from "../autograd/hooks.ts";
-import { DeviceError } from "../errors.ts";
+import { setEngineOps } from "../autograd/engine.ts";
+import { setSnapshot } from "../ops/local.ts";
 import * as activations from "../ops/activations.ts";
-import * as contract from "../ops/contract.ts";
+import * as advanced from "../ops/advanced.ts";
 import * as arithmetic from "../ops/arithmetic.ts";
 import * as comparison from "../ops/comparison.ts";
+import * as contract from "../ops/contract.ts";
 import * as conversion from "../ops/conversion.ts";
-import * as selection from "../ops/selection.ts";
-import * as transcendental from "../ops/transcendental.ts";
+import * as cross from "../ops/composite/cross.ts";
+import * as differences from "../ops/composite/differences.ts";
+import * as extrema from "../ops/extrema.ts";
+import * as indexed from "../ops/index.ts";
+import * as indexing from "./indexing.ts";
+import * as join from "../ops/join.ts";
+import * as masked from "../ops/masked.ts";
+import * as norm from "../ops/norm.ts";
+import * as order from "../ops/order.ts";
+import * as products from "../ops/composite/products.ts";
+import * as quantiles from "../ops/composite/quantiles.ts";
 import * as reduce from "../ops/reduce.ts";
 import * as scan from "../ops/scan.ts";
+import * as search from "../ops/search.ts";
+import * as selection from "../ops/selection.ts";
+import * as softmax from "../ops/softmax.ts";
+import * as sort from "../ops/sort.ts";
 import * as special from "../ops/special.ts";
+import * as split from "../ops/split.ts";
 import * as strided from "../ops/strided.ts";
+import * as transcendental from "../ops/transcendental.ts";
+import * as triangles from "../ops/triangles.ts";
 import * as truth from "../ops/truth.ts";
+import * as unique from "../ops/unique.ts";
 import * as view from "../ops/view.ts";
-import { toDevice } from "../ops/transfer.ts";
-import { setSnapshot } from "../ops/local.ts";
-import { isOptions } from "../ops/arguments.ts";
-import { assertDType, empty, fromBytes, full, ones, onesLike, zeros } from "./creation.ts";
-import type { TensorOptions } from "./creation.ts";
-import { isDType, isFloat, itemSize } from "./dtype.ts";
-import type { DType, TypedArray } from "./dtype.ts";
-import * as reading from "./reading.ts";
-import { isContiguous } from "./shape.ts";
-import type { Shape } from "./shape.ts";
-import { isTensor, Tensor } from "./tensor.ts";
-import { LocalValue } from "./value.ts";
-
-/** Where and as what: a dtype, a device, another tensor to be like, or both by name. */
-export type Target = DType | Device | string | Tensor | { readonly dtype?: DType; readonly device?: Device | string; readonly copy?: boolean };
-
-/** The tensor in another dtype or on another device; the tensor itself when nothing changes (`Tensor.to`). */
-function to(x: Tensor, target: Target, ...more: readonly (DType | { readonly copy?: boolean })[]): Tensor {
-  const wanted = targetOf(target);
-  const dtype = more.find((argument) => typeof argument === "string") ?? wanted.dtype;
-  const copy = more.some((argument) => isOptions(argument) && argument.copy === true) || wanted.copy === true;
-  if (dtype !== undefined && wanted.device !== undefined) assertDType("to", x.device, dtype);
-  const converted = dtype === undefined ? x : conversion.toDType(x, dtype);
-  const moved = wanted.device === undefined ? converted : toDevice(converted, wanted.device);
-  return copy && moved === x ? conversion.clone(x) : moved;
-}
-
-function targetOf(target: Target): { dtype?: DType; device?: string; copy?: boolean } {
-  if (isDType(target)) return { dtype: target };
-  if (typeof target === "string") return { device: target };
-  if (isTensor(target)) return { dtype: target.dtype, device: target.device.name };
-  if (isOptions(target)) {
-    const { dtype, device, copy } = target as { dtype?: DType; device?: Device | string; copy?: boolean };
-    return { dtype, device: device === undefined ? undefined : typeof device === "string" ? device : device.name, copy };
-  }
-  return { device: (target as Device).name };
-}
-
-const own = {
-  to,
-  /** This tensor on "cpu" (or "cpu:index"). */
-  cpu: (x: Tensor): Tensor => toDevice(x, "cpu"),
-  /** This tensor on "gpu:index". */
-  gpu: (x: Tensor, index = 0): Tensor => toDevice(x, `gpu:${index}`),
-  type: (x: Tensor, dtype: DType): Tensor => conversion.toDType(x, dtype),
-  typeAs: (x: Tensor, y: Tensor): Tensor => conversion.toDType(x, y.dtype),
-  float: (x: Tensor): Tensor => conversion.toDType(x, "float32"),
-  double: (x: Tensor): Tensor => conversion.toDType(x, "float64"),
-  int: (x: Tensor): Tensor => conversion.toDType(x, "int32"),
-  long: (x: Tensor): Tensor => conversion.toDType(x, "int64"),
-  byte: (x: Tensor): Tensor => conversion.toDType(x, "uint8"),
-  bool: (x: Tensor): Tensor => conversion.toDType(x, "bool"),
-  isFloatingPoint: (x: Tensor): boolean => isFloat(x.dtype),
-  elementSize: (x: Tensor): number => itemSize(x.dtype),
-  nelement: (x: Tensor): number => x.numel(),
-  isContiguous: (x: Tensor): boolean => !(x.value instanceof LocalValue) || isContiguous(x.value.shape, x.value.strides),
-  /** Elements to skip along each dimension, or along one. */
-  stride,
-  /** Elements between the storage's start and this tensor's first element. */
-  storageOffset: (x: Tensor): number => localOf(x, "storageOffset").offset,
-
-  /** Adds the gradients of this tensor with respect to the graph's leaves to their `.grad`. */
-  backward: (x: Tensor, gradient?: Tensor, options: BackwardOptions = {}): void => backward([x], [gradient], options),
-  /** The same data without history; writes to one show in the other. */
-  detach: (x: Tensor): Tensor => new Tensor(x.value),
-  detach_: (x: Tensor): Tensor => {
-    x.setHistory(undefined, 0);
-    x.requiresGrad = false;
-    return x;
-  },
-  requiresGrad_: (x: Tensor, wanted = true): Tensor => {
-    x.requiresGrad = wanted;
-    return x;
-  },
-  registerHook,
-  retainGrad,
-  retainsGrad,
-
-  newTensor: (x: Tensor, data: TypedArray): Tensor => fromBytes(new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength), [data.length], typedArrayDType(data), { device: x.device }),
-  newZeros: (x: Tensor, size: Shape, options: TensorOptions = {}): Tensor => zeros(size, { dtype: x.dtype, device: x.device, ...options }),
-  newOnes: (x: Tensor, size: Shape, options: TensorOptions = {}): Tensor => ones(size, { dtype: x.dtype, device: x.device, ...options }),
-  newEmpty: (x: Tensor, size: Shape, options: TensorOptions = {}): Tensor => empty(size, { dtype: x.dtype, device: x.device, ...options }),
-  newFull: (x: Tensor, size: Shape, value: number | boolean, options: TensorOptions = {}): Tensor => full(size, value, { dtype: x.dtype, device: x.device, ...options }),
-
-  item: reading.item,
-  itemSync: reading.itemSync,
-  tolist: reading.tolist,
-  tolistSync: reading.tolistSync,
-  data: reading.data,
-  dataSync: reading.dataSync,
-};
-
-function stride(x: Tensor): readonly number[];
-function stride(x: Tensor, dim: number): number;
-function stride(x: Tensor, dim?: number): readonly number[] | number {
-  const { strides } = localOf(x, "stride");
-  return dim === undefined ? strides : (strides.at(dim) ?? 0);
-}
-
-function localOf(x: Tensor, what: string): LocalValue {
-  if (x.value instanceof LocalValue) return x.value;
-  throw new DeviceError(`${what}() is a matter of one device's memory; this tensor is on several`, { op: what });
-}
-
-function typedArrayDType(data: TypedArray): DType {
-  if (data instanceof Float32Array) return "float32";
-  if (data instanceof Float64Array) return "float64";
-  if (data instanceof Int32Array) return "int32";
-  return data instanceof BigInt64Array ? "int64" : "uint8";
-}
-
-// --- the prototype --------------------------------------------------------------------------------------------------------------
+import { onesLike } from "./creation.ts";
+import * as own from "./own-methods.ts";
+import { inspectText, text } from "./reading.ts";
+import { Tensor } from "./tensor.ts";
 
 const tables = [
-  own,
+  own.methods,
   arithmetic.methods, arithmetic.inPlaceMethods,
   transcendental.methods, transcendental.inPlaceMethods,
+  special.methods, special.inPlaceMethods,
   comparison.methods, comparison.inPlaceMethods,
   selection.methods, selection.inPlaceMethods,
   conversion.methods, conversion.inPlaceMethods,
   activations.methods, activations.inPlaceMethods,
   reduce.methods,
+  extrema.methods, extrema.overloaded,
+  norm.methods,
+  softmax.methods,
   scan.methods,
+  sort.methods, sort.overloaded,
+  unique.methods,
+  search.methods,
   view.methods, view.inPlaceMethods,
-  special.methods, special.inPlaceMethods,
   strided.methods,
-  truth.methods,
+  split.methods,
+  join.methods,
+  order.methods,
+  triangles.methods, triangles.inPlaceMethods,
+  indexing.methods,
+  indexed.methods, indexed.inPlaceMethods,
+  advanced.methods, advanced.inPlaceMethods,
+  masked.methods, masked.inPlaceMethods,
   contract.methods, contract.inPlaceMethods,
+  products.methods,
+  cross.methods,
+  differences.methods,
+  quantiles.methods,
+  truth.methods,
 ] as const;
 
 type Method<F> = F extends (x: never, ...args: infer A) => infer R ? (...args: A) => R : never;
 type Methods<T> = { [K in keyof T]: Method<T[K]> };
+type Getters<T> = { readonly [K in keyof T]: T[K] extends (x: never) => infer R ? R : never };
 
 declare module "./tensor.ts" {
   interface Tensor
-    extends Methods<typeof own>,
+    extends Methods<typeof own.methods>,
+      Getters<typeof view.getters>,
       Methods<typeof arithmetic.methods>, Methods<typeof arithmetic.inPlaceMethods>,
       Methods<typeof transcendental.methods>, Methods<typeof transcendental.inPlaceMethods>,
+      Methods<typeof special.methods>, Methods<typeof special.inPlaceMethods>,
       Methods<typeof comparison.methods>, Methods<typeof comparison.inPlaceMethods>,
       Methods<typeof selection.methods>, Methods<typeof selection.inPlaceMethods>,
       Methods<typeof conversion.methods>, Methods<typeof conversion.inPlaceMethods>,
       Methods<typeof activations.methods>, Methods<typeof activations.inPlaceMethods>,
       Methods<typeof reduce.methods>,
+      Methods<typeof extrema.methods>, extrema.OverloadedMethods,
+      Methods<typeof norm.methods>,
+      Methods<typeof softmax.methods>,
       Methods<typeof scan.methods>,
+      Methods<typeof sort.methods>, sort.OverloadedMethods,
+      Methods<typeof unique.methods>,
+      Methods<typeof search.methods>,
       Methods<typeof view.methods>, Methods<typeof view.inPlaceMethods>,
-      Methods<typeof special.methods>, Methods<typeof special.inPlaceMethods>,
       Methods<typeof strided.methods>,
-      Methods<typeof truth.methods>,
-      Methods<typeof contract.methods>, Methods<typeof contract.inPlaceMethods> {}
+      Methods<typeof split.methods>,
+      Methods<typeof join.methods>,
+      Methods<typeof order.methods>,
+      Methods<typeof triangles.methods>, Methods<typeof triangles.inPlaceMethods>,
+      Methods<typeof indexing.methods>,
+      Methods<typeof indexed.methods>, Methods<typeof indexed.inPlaceMethods>,
+      Methods<typeof advanced.methods>, Methods<typeof advanced.inPlaceMethods>,
+      Methods<typeof masked.methods>, Methods<typeof masked.inPlaceMethods>,
+      Methods<typeof contract.methods>, Methods<typeof contract.inPlaceMethods>,
+      Methods<typeof products.methods>,
+      Methods<typeof cross.methods>,
+      Methods<typeof differences.methods>,
+      Methods<typeof quantiles.methods>,
+      Methods<typeof truth.methods> {}
+}
+
+function define(name: string | symbol, descriptor: PropertyDescriptor): void {
+  Object.defineProperty(Tensor.prototype, name, { configurable: true, ...descriptor });
 }
 
 for (const table of tables) {
   for (const [name, method] of Object.entries(table) as [string, (x: Tensor, ...args: unknown[]) => unknown][]) {
-    Object.defineProperty(Tensor.prototype, name, {
-      configurable: true,
+    define(name, {
       writable: true,
       value(this: Tensor, ...args: unknown[]) {
         return method(this, ...args);
@@ -183,19 +131,30 @@ for (const table of tables) {
   }
 }
 
-Object.defineProperty(Tensor.prototype, "toString", { configurable: true, writable: true, value(this: Tensor) { return reading.text(this); } });
-Object.defineProperty(Tensor.prototype, Symbol.for("nodejs.util.inspect.custom"), {
-  configurable: true,
-  writable: true,
+for (const [name, getter] of Object.entries(view.getters)) {
+  define(name, {
+    get(this: Tensor) {
+      return getter(this);
+    },
+  });
+}
+
+define("toString", {
   value(this: Tensor) {
-    return reading.inspectText(this);
+    return text(this);
+  },
+});
+
+define(Symbol.for("nodejs.util.inspect.custom"), {
+  value(this: Tensor) {
+    return inspectText(this);
   },
 });
 
 setSnapshot((value) => conversion.cloneOp.run([value], [], [value])[0]);
 setEngineOps({
   onesLike: (x) => onesLike(x),
-  clone: (x) => conversion.clone(x),
-  add: (x, y) => arithmetic.add(x, y),
-  addInPlace: (x, y) => arithmetic.inPlaceMethods.add_(x, y),
+  clone: conversion.clone,
+  add: arithmetic.add,
+  addInPlace: arithmetic.inPlaceMethods.add_,
 });

@@ -1,6 +1,6 @@
 /**
- * The promises of the actor contract, as one suite for every device: order, visibility, failure, memory. A device package calls
- * `promiseSuite` with a way to make fresh devices.
+ * The promises of the actor contract, as one suite for every device: order, visibility, failure, memory. A device
+ * package calls `promiseSuite` with a way to make fresh devices.
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { DeviceClosedError, DeviceLostError, LostError, OutOfMemoryError, TroupeError, ValueError } from "../errors.ts";
@@ -129,7 +129,7 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
       expect([before, after, x, copied].map((v) => v.readSync())).toEqual([[1, 2], [5, 6], [10, 12], [1, 2]]);
     });
 
-    test("V2 a read waits for what was issued before it in its stream and for its ancestors elsewhere, nothing more", async () => {
+    test("V2 a read waits for what was issued before it and for its ancestors elsewhere, nothing more", async () => {
       const [busy, other] = make(2);
       const points = pointsFor(busy, 300);
       const order: string[] = [];
@@ -172,12 +172,14 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
       const dependent = root.add(fine);
       const far = dependent.copyTo(other);
       const untouched = fine.add(fine);
-      for (const poisoned of [root, dependent, far]) expect(await rejection(poisoned.read())).toBeInstanceOf(ValueError);
+      for (const poisoned of [root, dependent, far]) {
+        expect(await rejection(poisoned.read())).toBeInstanceOf(ValueError);
+      }
       expect(await untouched.read()).toEqual([2, 4]);
       expect(await bad.read()).toEqual([4, -1]);
     });
 
-    test("F1 what a poisoned op would have changed keeps its bytes, marked, until a full overwrite or recover()", async () => {
+    test("F1 what a poisoned op would have changed keeps its bytes, marked, until overwritten or recovered", async () => {
       const [device] = make(1);
       const weights = Vector.of(device, [1, 2]);
       const root = Vector.of(device, [-1, 1]).checkedSqrt();
@@ -194,7 +196,7 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
       expect(await root.read()).toEqual([3, 3]);
     });
 
-    test("F1 a guarded step with a poisoned gradient is skipped whole on all devices, and the next read rejects once", async () => {
+    test("F1 a step with a poisoned gradient is skipped whole on all devices, and the next read rejects once", async () => {
       const devices = make(2);
       const everybody = group(devices);
       const parameters = devices.map((device) => [Vector.of(device, [1]), Vector.of(device, [2])] as const);
@@ -299,7 +301,7 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
       expect(await Promise.all(again.map((v) => v.read()))).toEqual(devices.map(() => [3, 3, 3]));
     });
 
-    test("F5 storages whose last write completed survive; what the message in progress writes is lost; the rest goes on", async () => {
+    test("F5 what was written before a death survives, what was being written is lost, the rest goes on", async () => {
       const [device] = make(1);
       const points = pointsFor(device, 200);
       const big = Vector.full(device, 3000, 5);
@@ -411,7 +413,8 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
         copies.push(source.copyTo(to));
         source.free();
       }
-      expect((await Promise.all(copies.map((copy) => copy.read()))).map((values) => values[length - 1])).toEqual(copies.map((_, i) => i));
+      const last = (await Promise.all(copies.map((copy) => copy.read()))).map((values) => values[length - 1]);
+      expect(last).toEqual(copies.map((_, i) => i));
       busy.free();
       await from.fence();
       expect(from.stats()).toMatchObject({ bytesLive: 0, storages: 0 });

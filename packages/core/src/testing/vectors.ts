@@ -58,15 +58,21 @@ const rootKernel = elementwise({
   value: 5,
 });
 
-/** out[0] = the sum over `points` reads of a[0]: takes as long as one likes. */
+/** out[0] = the sum over `points` of a root of a[0]: takes as long as one likes. */
 const slowKernel: LoopKernel = {
   kind: "loop", name: "slowSum", axes: 2, reduced: 1,
   inputs: [{ dtype: "float32", inner: 0 }],
   outputs: [{ dtype: "float32", inner: "any", overwrites: true }],
   scalars: [],
-  body: [load(0), { op: "acc", type: "float32", index: 0 }, { op: "add", type: "float32", args: [1, 0] }],
+  body: [
+    load(0),
+    // A chain of square roots keeps even vector units busy.
+    ...Array.from({ length: 16 }, (_, i): Node => ({ op: "sqrt", type: "float32", args: [i] })),
+    { op: "acc", type: "float32", index: 0 },
+    { op: "add", type: "float32", args: [17, 16] },
+  ],
   accumulators: [{ type: "float32", init: "0" }],
-  step: [2],
+  step: [18],
   epilogue: [{ op: "acc", type: "float32", index: 0 }],
   stores: [{ output: 0, value: 0, at: "epilogue" }],
 };

@@ -151,6 +151,14 @@ export class Accumulators {
     }
   }
 
+  /** Sets the lanes to 0 once they are not needed (`GraphEmitter.forgetVectors` says why). */
+  forgetVectors({ vectors }: Partials): void {
+    for (const local of vectors.flat()) {
+      this.#frame.constant(0);
+      this.#f.set(local);
+    }
+  }
+
   /** Moves the step's values into the accumulators of `graph`; `unit` for those of a vector. */
   step(graph: GraphEmitter, unit?: number): void {
     const { step } = this.#kernel;

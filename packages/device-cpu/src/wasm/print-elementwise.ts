@@ -134,6 +134,7 @@ function printGroups(frame: KernelFrame, graph: GraphEmitter, operands: readonly
   f.i32(group);
   f.op(Op.i32Add);
   f.set(frame.index[inner] ?? 0);
+  graph.forgetVectors();
   f.get(count);
   f.i32(group);
   f.op(Op.i32Sub);

@@ -121,7 +121,7 @@ class ReductionPrinter {
       this.#startRun(this.#body);
       this.#body.scalars(Level.run);
       runs?.run();
-      this.#blocks(!this.#lanes, this.#levels, () => {
+      this.#blocks(!this.#lanes, this.#body, this.#levels, () => {
         this.#body.scalars(Level.element);
         for (const store of this.#kernel.stores) if (store.at === "body") this.#body.store(store);
         this.#accumulators.step(this.#body);
@@ -216,7 +216,7 @@ class ReductionPrinter {
   }
 
   /** Runs `element` as often as the run's count says, in blocks of blocks where sums need them. */
-  #blocks(blocks: boolean, [block, middle, totals]: Levels, element: () => void): void {
+  #blocks(blocks: boolean, graph: GraphEmitter, [block, middle, totals]: Levels, element: () => void): void {
     const { f } = this.#frame;
     const accumulators = this.#accumulators;
     const [count, inMiddle, inBlock] = this.#counts;
@@ -237,6 +237,7 @@ class ReductionPrinter {
     const elements = (counter: number): void => {
       f.loop();
       element();
+      graph.forgetVectors();
       this.#bump(counter, -1);
       again(counter);
     };
@@ -300,7 +301,7 @@ class ReductionPrinter {
       f.i32(Math.log2(group));
       f.op(Op.i32ShrU);
       f.set(this.#counts[0]);
-      this.#blocks(true, levels, () => {
+      this.#blocks(true, graph, levels, () => {
         for (let unit = 0; unit < units; unit++) graph.vectors(unit, Level.element);
         for (let unit = 0; unit < units; unit++) accumulators.step(graph, unit);
         for (const operand of graph.usedOperands()) {
@@ -315,7 +316,10 @@ class ReductionPrinter {
     return {
       begin: () => whenWide(() => accumulators.initialiseVectors(totals, "identity")),
       run: () => whenWide(run),
-      end: () => whenWide(() => accumulators.joinLanes(totals, Scratch.headerBytes)),
+      end: () => whenWide(() => {
+        accumulators.joinLanes(totals, Scratch.headerBytes);
+        for (const level of levels) accumulators.forgetVectors(level);
+      }),
     };
   }
 
@@ -367,7 +371,7 @@ class ReductionPrinter {
       accumulators.initialiseVectors(totals, "initial");
       this.#nest(() => {
         this.#startRun(graph);
-        this.#blocks(true, levels, () => {
+        this.#blocks(true, graph, levels, () => {
           this.#columnLeaves(graph, contiguous, units, axis);
           for (let unit = 0; unit < units; unit++) {
             graph.vectors(unit, Level.run, ({ op }) => op === "load" || op === "axis");
@@ -377,6 +381,7 @@ class ReductionPrinter {
         });
       });
       accumulators.stash(totals, Scratch.headerBytes);
+      for (const level of levels) accumulators.forgetVectors(level);
       f.i32(tile);
       f.set(lanes);
       f.else();

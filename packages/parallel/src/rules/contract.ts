@@ -44,9 +44,9 @@ export const convolutionRule: Rule = {
   },
 };
 
-function isOfBatch(placement: Placement, place: number, operands: readonly string[], out: string): boolean {
+function isOfBatch(placement: Placement | undefined, place: number, operands: readonly string[], out: string): boolean {
   const letters = operands[place] ?? out;
-  return placement.kind !== "shard" || letters[placement.dim] === "n";
+  return placement?.kind !== "shard" || letters[placement.dim] === "n";
 }
 
 function waysOf(call: Call, index: Spelled): Way[] {

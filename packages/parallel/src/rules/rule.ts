@@ -6,7 +6,8 @@ import type { Placement } from "../placement.ts";
 
 /** One way: if the inputs lie like this, every device may run its part by itself, and the outputs lie like that. */
 export interface Way {
-  readonly inputs: readonly Placement[];
+  /** Undefined: as it lies, since its elements are not read. */
+  readonly inputs: readonly (Placement | undefined)[];
   readonly outputs: readonly Placement[];
 }
 
@@ -53,7 +54,7 @@ export function isTensorMeta(input: Meta | number): input is Meta {
 }
 
 /** The operand at `index`, which is a tensor. */
-export function metaOf(call: Call, index: number): Meta {
+export function metaOf<A>(call: Call<A>, index: number): Meta {
   const input = call.inputs[index];
   if (typeof input === "number") throw new TypeError(`operand ${index} of ${call.op.name} is a number`);
   return input;

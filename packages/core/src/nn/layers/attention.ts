@@ -1,6 +1,7 @@
 /** Attention layers. */
 import { scaledDotProductAttention } from "../../ops/composite/attention.ts";
 import { linear } from "../../ops/contract.ts";
+import { chunk } from "../../ops/split.ts";
 import { ValueError } from "../../errors.ts";
 import { empty, zeros } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -63,9 +64,9 @@ export class MultiheadAttention extends Module {
 
   #project(query: Tensor, key: Tensor, value: Tensor): readonly Tensor[] {
     const bias = this.inProjBias ?? undefined;
-    if (query === key && key === value) return linear(query, this.inProjWeight, bias).chunk(3, -1);
-    const weights = this.inProjWeight.chunk(3, 0);
-    const biases = bias?.chunk(3, 0);
+    if (query === key && key === value) return chunk(linear(query, this.inProjWeight, bias), 3, -1);
+    const weights = chunk(this.inProjWeight, 3, 0);
+    const biases = bias === undefined ? undefined : chunk(bias, 3, 0);
     return [query, key, value].map((part, i) => linear(part, weights[i], biases?.[i]));
   }
 

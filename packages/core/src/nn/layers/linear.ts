@@ -1,7 +1,7 @@
 /** Layers of matrix products and look-ups. */
 import { linear } from "../../ops/contract.ts";
 import { bilinear } from "../../ops/composite/products.ts";
-import { embedding } from "../../ops/index.ts";
+import { embedding } from "../../ops/embedding.ts";
 import { empty, randn } from "../../tensor/creation.ts";
 import type { TensorOptions } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

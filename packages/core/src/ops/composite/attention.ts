@@ -4,6 +4,8 @@ import { ones } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
 import type { Optional } from "../signatures.ts";
+import { softmax } from "../softmax.ts";
+import { tril } from "../triangles.ts";
 import { dropout } from "./dropout.ts";
 
 interface AttentionOptions {
@@ -33,10 +35,10 @@ export function scaledDotProductAttention(
   );
   if (isCausal && attnMask) throw new ValueError("Explicit attn_mask should not be set when isCausal is true", { op: "scaledDotProductAttention" });
   const mask = isCausal
-    ? ones([query.size(-2), key.size(-2)], { dtype: "bool", device: query.device }).tril()
+    ? tril(ones([query.size(-2), key.size(-2)], { dtype: "bool", device: query.device }))
     : (attnMask ?? undefined);
   let scores = query.mul(scale).matmul(key.transpose(-2, -1));
   if (mask !== undefined) scores = mask.dtype === "bool" ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
-  const weights = scores.softmax(-1);
+  const weights = softmax(scores, -1);
   return (dropoutP > 0 ? dropout(weights, dropoutP) : weights).matmul(value);
 }

@@ -11,6 +11,10 @@ import {
   softMarginOp, squaredErrorOp, weightedBinaryCrossEntropyWithLogitsOp,
 } from "../losses.ts";
 import { labelShape, nllPick } from "../nll.ts";
+import { norm } from "../norm.ts";
+import { logSoftmax } from "../softmax.ts";
+import { take } from "../places.ts";
+import { gather, scatter } from "../scatter.ts";
 import type { Optional } from "../signatures.ts";
 
 /** What becomes of the losses of single places. */
@@ -84,7 +88,7 @@ export function poissonNllLoss(
   const { logInput = true, full = false, eps = 1e-8, reduction = "mean" } = parameters<
     Reduced & { logInput?: boolean; full?: boolean; eps?: number }
   >("poissonNllLoss", ["logInput", "full", "eps", "reduction"], args);
-  checkReduction("poissonNllLoss", reduction);
+  if (!["none", "mean", "sum"].includes(reduction)) throw new ValueError(`${reduction} is not valid`, { op: "poissonNllLoss" });
   let losses = logInput ? input.exp().sub(target.mul(input)) : input.sub(target.mul(input.add(eps).log()));
   if (full) {
     const stirling = target.mul(target.log()).sub(target).add(target.mul(2 * Math.PI).log().mul(0.5));
@@ -273,7 +277,7 @@ export function crossEntropy(
   const dim = input.dim() === 1 ? 0 : 1;
   if (isFloat(target.dtype)) return probabilityLoss(input, target, weight, reduction, labelSmoothing, dim);
   checkLabels("crossEntropy", input, target, weight);
-  const logs = input.logSoftmax(dim);
+  const logs = logSoftmax(input, dim);
   const { loss, total } = labelLoss("crossEntropy", logs, target, weight, ignoreIndex, reduction);
   if (labelSmoothing === 0) return loss;
 
@@ -295,7 +299,7 @@ function probabilityLoss(input: Tensor, target: Tensor, weight: Maybe, reduction
   }
   const classes = input.shape[dim];
   const aim = labelSmoothing > 0 ? target.mul(1 - labelSmoothing).add(labelSmoothing / classes) : target;
-  const logs = input.logSoftmax(dim).mul(aim);
+  const logs = logSoftmax(input, dim).mul(aim);
   const losses = (weight ? logs.mul(alongClasses(weight, logs, dim)) : logs).neg();
   if (reduction === "none") return losses.sum(dim);
   return reduction === "sum" ? losses.sum() : losses.sum().div(input.numel() / classes);
@@ -350,11 +354,11 @@ export function multiMarginLoss(
   const single = input.dim() < 2;
   const scores = single ? input.reshape([1, input.numel()]) : input;
   const labels = target.reshape([scores.shape[0], 1]);
-  const short = scores.gather(1, labels).neg().add(scores).add(margin).clampMin(0);
+  const short = gather(scores, 1, labels).neg().add(scores).add(margin).clampMin(0);
   let costs = p === 2 ? short.square() : short;
-  if (weight) costs = costs.mul(weight.take(labels));
+  if (weight) costs = costs.mul(take(weight, labels));
   // The label itself costs nothing.
-  const others = costs.scatter(1, labels, 0);
+  const others = scatter(costs, 1, labels, 0);
   const losses = others.sum(1).div(scores.shape[1]);
   return reduce("multiMarginLoss", single && target.dim() === 0 ? losses.reshape([]) : losses, reduction);
 }
@@ -406,7 +410,7 @@ export function tripletMarginLoss(
     ["margin", "p", "eps", "swap", "reduction"],
     args,
   );
-  const distance = (x: Tensor, y: Tensor): Tensor => x.sub(y).add(eps).norm(p, -1);
+  const distance = (x: Tensor, y: Tensor): Tensor => norm(x.sub(y).add(eps), p, -1);
   return tripletLoss("tripletMarginLoss", distance, anchor, positive, negative, margin, swap, reduction);
 }
 
@@ -417,7 +421,7 @@ export function tripletMarginWithDistanceLoss(
   negative: Tensor,
   options: TripletOptions & { readonly distanceFunction?: (x: Tensor, y: Tensor) => Tensor } = {},
 ): Tensor {
-  const { distanceFunction = (x: Tensor, y: Tensor) => x.sub(y).add(1e-6).norm(2, -1), margin = 1, swap = false, reduction = "mean" } = options;
+  const { distanceFunction = (x: Tensor, y: Tensor) => norm(x.sub(y).add(1e-6), 2, -1), margin = 1, swap = false, reduction = "mean" } = options;
   return tripletLoss("tripletMarginWithDistanceLoss", distanceFunction, anchor, positive, negative, margin, swap, reduction);
 }
 

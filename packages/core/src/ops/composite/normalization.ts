@@ -7,6 +7,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
 import { applyTo } from "../dispatch.ts";
 import { defineElementwise } from "../kinds/elementwise.ts";
+import { norm } from "../norm.ts";
 import { normalizeBy, normalizeOver } from "../normalize.ts";
 import type { Optional } from "../signatures.ts";
 
@@ -198,7 +199,7 @@ export function instanceNorm(
 /** x divided by its p-norm along `dim`, at least `eps` (`torch.nn.functional.normalize`). */
 export function normalize(x: Tensor, ...args: Optional<[p: number, dim: number, eps: number]>): Tensor {
   const { p = 2, dim = 1, eps = 1e-12 } = parameters<{ p?: number; dim?: number; eps?: number }>("normalize", ["p", "dim", "eps"], args);
-  return x.div(x.norm(p, dim, true).clampMin(eps));
+  return x.div(norm(x, p, dim, true).clampMin(eps));
 }
 
 /** The cosine of the angle between `x` and `y` along `dim`, broadcast (`torch.nn.functional.cosine_similarity`). */
@@ -222,5 +223,5 @@ function broadcastPair(x: Tensor, y: Tensor): [Tensor, Tensor] {
 /** The p-norm of x - y + eps along the last dimension (`torch.nn.functional.pairwise_distance`). */
 export function pairwiseDistance(x: Tensor, y: Tensor, ...args: Optional<[p: number, eps: number, keepdim: boolean]>): Tensor {
   const { p = 2, eps = 1e-6, keepdim = false } = parameters<{ p?: number; eps?: number; keepdim?: boolean }>("pairwiseDistance", ["p", "eps", "keepdim"], args);
-  return x.sub(y).add(eps).norm(p, -1, keepdim);
+  return norm(x.sub(y).add(eps), p, -1, keepdim);
 }

@@ -184,7 +184,7 @@ function combineOf(combine: Combine, dtype: DType): Combine {
   return combine === "add" ? "max" : combine === "mul" ? "min" : combine;
 }
 
-// --- for entries ---------------------------------------------------------------------------------------------------------------
+// --- for entries -----------------------------------------------------------------------------------------------------
 
 /** The attrs of entries along one dimension. */
 export interface Along {

@@ -1,4 +1,7 @@
-/** The mock device's memory and kernels: plain JavaScript over one SharedArrayBuffer. Simple enough to be every device's oracle. */
+/**
+ * The mock device's memory and kernels: plain JavaScript over one SharedArrayBuffer. Simple enough to be every device's
+ * oracle.
+ */
 import type { Backend, Fault, Prepared, SharedBytes } from "../../actor/backend.ts";
 import type { ReductionName } from "../../actor/protocol.ts";
 import type { Kernel } from "../../kernel/ir.ts";
@@ -60,7 +63,8 @@ export class MockBackend implements Backend {
   run(prepared: Prepared, words: Int32Array, at: number, block: (storage: number) => number): Fault | undefined {
     const { kernel } = prepared;
     const operands = [...kernel.inputs, ...kernel.outputs];
-    const memories = operands.map(({ dtype }, i) => this.#operand(dtype, block(word(words, at + 2 * i)), word(words, at + 2 * i + 1)));
+    const memories = operands.map(({ dtype }, i) =>
+      this.#operand(dtype, block(words[at + 2 * i]), words[at + 2 * i + 1]));
     const sizesAt = at + 2 * operands.length;
     const sizes = Array.from(words.subarray(sizesAt, sizesAt + kernel.axes));
     const stridesAt = sizesAt + kernel.axes;
@@ -108,8 +112,4 @@ export class MockBackend implements Backend {
       high: low + this.#heap.bytes(block) / itemSize(dtype),
     };
   }
-}
-
-function word(words: Int32Array, at: number): number {
-  return words[at];
 }

@@ -18,7 +18,10 @@ export interface OperandMemory {
 
 /** @returns the first fault, or undefined. Sizes go by axis, strides by operand and axis. */
 export type LoopFunction = (
-  operands: readonly OperandMemory[], sizes: readonly number[], strides: readonly (readonly number[])[], scalars: readonly Scalar[],
+  operands: readonly OperandMemory[],
+  sizes: readonly number[],
+  strides: readonly (readonly number[])[],
+  scalars: readonly Scalar[],
 ) => Fault | undefined;
 
 const compares: readonly string[] = ["eq", "ne", "lt", "le", "gt", "ge"] satisfies CompareOp[];
@@ -54,7 +57,9 @@ class Printer {
     const { kernel } = this;
     const outer = kernel.axes - kernel.reduced;
     for (let axis = 0; axis < outer; axis++) this.#open(axis);
-    kernel.accumulators.forEach(({ type, init }, i) => this.lines.push(`let acc${i} = ${this.#name(constant(type, init))};`));
+    kernel.accumulators.forEach(({ type, init }, i) => {
+      this.lines.push(`let acc${i} = ${this.#name(constant(type, init))};`);
+    });
     for (let axis = outer; axis < kernel.axes; axis++) this.#open(axis);
     this.#nodes(kernel.body, "b", kernel.axes);
     kernel.step.forEach((value, i) => this.lines.push(`acc${i} = b${value};`));
@@ -68,7 +73,8 @@ class Printer {
       '"use strict";',
       ...this.environment.map((_, i) => `const f${i} = f[${i}];`),
       "return (o, n, s, scalars) => {",
-      ...operands.map((_, i) => `const { view: v${i}, offset: o${i}, low: l${i}, high: h${i} } = o[${i}], s${i} = s[${i}];`),
+      ...operands.map((_, i) => `const { view: v${i}, offset: o${i}, low: l${i}, high: h${i} } = o[${i}];`),
+      ...operands.map((_, i) => `const s${i} = s[${i}];`),
       "let at = 0;",
       ...this.lines,
       "return undefined; };",
@@ -96,6 +102,7 @@ class Printer {
 
   #value(node: Node, nodes: readonly Node[], prefix: string, axes: number): string | undefined {
     const typeOf = (index: number): DType => (nodes[index]).type;
+    // oxlint-disable-next-line switch-exhaustiveness-check -- all the rest are scalar functions
     switch (node.op) {
       case "const":
         return this.#name(constant(node.type, node.value));
@@ -112,8 +119,10 @@ class Printer {
       case "load": {
         const k = node.index;
         const outside = this.#name(this.#outsideLoad(node.type));
-        const access = `(${this.#seek(k, axes, node.indirect, prefix)}) ? v${k}[at] : ${outside}(at - l${k}, h${k} - l${k})`;
-        return node.guard === undefined ? access : `${prefix}${node.guard} ? ${access} : ${node.type === "int64" ? "0n" : "0"}`;
+        const inside = `(${this.#seek(k, axes, node.indirect, prefix)})`;
+        const access = `${inside} ? v${k}[at] : ${outside}(at - l${k}, h${k} - l${k})`;
+        const zero = node.type === "int64" ? "0n" : "0";
+        return node.guard === undefined ? access : `${prefix}${node.guard} ? ${access} : ${zero}`;
       }
       case "cast":
         return this.#call(cast(typeOf(node.args[0]), node.type), node.args, prefix);
@@ -136,7 +145,9 @@ class Printer {
     return `${this.#name(f)}(${args.map((arg) => `${prefix}${arg}`).join(", ")})`;
   }
 
-  /** Sets `at` to the operand's element at the current point; the value says whether it lies in the operand's storage. */
+  /**
+   * Sets `at` to the operand's element at the current point; the value says whether it lies in the operand's storage.
+   */
   #seek(operand: number, axes: number, indirect: Store["indirect"], prefix: string): string {
     const terms = [`o${operand}`];
     for (let axis = 0; axis < axes; axis++) terms.push(`s${operand}[${axis}] * i${axis}`);
@@ -160,7 +171,8 @@ class Printer {
       const operand = inputs.length + store.output;
       const type = outputs[store.output]?.dtype ?? "float32";
       const value = `${prefix}${store.value}`;
-      const stored = store.combine === undefined ? value : `${this.#name(binary(store.combine, type))}(v${operand}[at], ${value})`;
+      const combine = store.combine === undefined ? undefined : this.#name(binary(store.combine, type));
+      const stored = combine === undefined ? value : `${combine}(v${operand}[at], ${value})`;
       const seek = this.#seek(operand, axes, store.indirect, prefix);
       const outside = `${this.#name(outsideStore)}(at - l${operand}, h${operand} - l${operand})`;
       const guard = store.guard === undefined ? "" : `if (${prefix}${store.guard}) `;

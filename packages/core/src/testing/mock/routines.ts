@@ -29,7 +29,7 @@ function sort(descending: boolean): Routine {
     const length = sizes.at(-1) ?? 1;
     eachPoint(outer, (point) => {
       const at = (operand: number, i: number): number =>
-        point.reduce((sum, index, axis) => sum + index * (strides[operand]?.[axis] ?? 0), 0) + i * (strides[operand]?.at(-1) ?? 0);
+        [...point, i].reduce((sum, index, axis) => sum + index * (strides[operand]?.[axis] ?? 0), 0);
       const row = Array.from({ length }, (_, i) => ({ value: input.view[input.offset + at(0, i)], i }));
       row.sort((a, b) => direction * order(a.value, b.value));
       row.forEach(({ value, i }, place) => {

@@ -1,6 +1,6 @@
 /**
- * The scalar ops of the kernel IR in plain JavaScript: what each means for each dtype. float32 values are numbers that survive
- * `Math.fround`, int32 and uint8 are whole numbers in range, bools are 0 and 1, int64 values are bigints.
+ * The scalar ops of the kernel IR in plain JavaScript: what each means for each dtype. float32 values are numbers that
+ * survive `Math.fround`, int32 and uint8 are whole numbers in range, bools are 0 and 1, int64 values are bigints.
  */
 import type { DType } from "../../tensor/dtype.ts";
 import type { BinaryOp, CompareOp, UnaryOp } from "../../kernel/ir.ts";

@@ -1,0 +1,116 @@
+/** Methods of `Tensor` that stand for no table entry: moves, layout, autograd, tensors like this one, data out. */
+import type { Device } from "../actor/device.ts";
+import { backward } from "../autograd/engine.ts";
+import type { BackwardOptions } from "../autograd/engine.ts";
+import { registerHook, retainGrad, retainsGrad } from "../autograd/hooks.ts";
+import { DeviceError } from "../errors.ts";
+import { isOptions } from "../ops/arguments.ts";
+import { clone, toDType } from "../ops/conversion.ts";
+import { toDevice } from "../ops/transfer.ts";
+import { assertDType, empty, fromBytes, full, ones, zeros } from "./creation.ts";
+import type { TensorOptions } from "./creation.ts";
+import { isDType, isFloat, itemSize } from "./dtype.ts";
+import type { DType, TypedArray } from "./dtype.ts";
+import * as reading from "./reading.ts";
+import { isContiguous } from "./shape.ts";
+import type { Shape } from "./shape.ts";
+import { isTensor, Tensor } from "./tensor.ts";
+import { LocalValue } from "./value.ts";
+
+/** Where and as what: a dtype, a device, another tensor to be like, or both by name. */
+export type Target = DType | Device | string | Tensor | { readonly dtype?: DType; readonly device?: Device | string; readonly copy?: boolean };
+
+/** The tensor in another dtype or on another device; the tensor itself when nothing changes (`Tensor.to`). */
+function to(x: Tensor, target: Target, ...more: readonly (DType | { readonly copy?: boolean })[]): Tensor {
+  const wanted = targetOf(target);
+  const dtype = more.find((argument) => typeof argument === "string") ?? wanted.dtype;
+  const copy = more.some((argument) => isOptions(argument) && argument.copy === true) || wanted.copy === true;
+  if (dtype !== undefined && wanted.device !== undefined) assertDType("to", x.device, dtype);
+  const converted = dtype === undefined ? x : toDType(x, dtype);
+  const moved = wanted.device === undefined ? converted : toDevice(converted, wanted.device);
+  return copy && moved === x ? clone(x) : moved;
+}
+
+function targetOf(target: Target): { dtype?: DType; device?: string; copy?: boolean } {
+  if (isDType(target)) return { dtype: target };
+  if (typeof target === "string") return { device: target };
+  if (isTensor(target)) return { dtype: target.dtype, device: target.device.name };
+  if (isOptions(target)) {
+    const { dtype, device, copy } = target as { dtype?: DType; device?: Device | string; copy?: boolean };
+    return { dtype, device: device === undefined ? undefined : typeof device === "string" ? device : device.name, copy };
+  }
+  return { device: (target as Device).name };
+}
+
+export const methods = {
+  to,
+  /** This tensor on "cpu" (or "cpu:index"). */
+  cpu: (x: Tensor): Tensor => toDevice(x, "cpu"),
+  /** This tensor on "gpu:index". */
+  gpu: (x: Tensor, index = 0): Tensor => toDevice(x, `gpu:${index}`),
+  type: (x: Tensor, dtype: DType): Tensor => toDType(x, dtype),
+  typeAs: (x: Tensor, y: Tensor): Tensor => toDType(x, y.dtype),
+  float: (x: Tensor): Tensor => toDType(x, "float32"),
+  double: (x: Tensor): Tensor => toDType(x, "float64"),
+  int: (x: Tensor): Tensor => toDType(x, "int32"),
+  long: (x: Tensor): Tensor => toDType(x, "int64"),
+  byte: (x: Tensor): Tensor => toDType(x, "uint8"),
+  bool: (x: Tensor): Tensor => toDType(x, "bool"),
+  isFloatingPoint: (x: Tensor): boolean => isFloat(x.dtype),
+  elementSize: (x: Tensor): number => itemSize(x.dtype),
+  nelement: (x: Tensor): number => x.numel(),
+  isContiguous: (x: Tensor): boolean => !(x.value instanceof LocalValue) || isContiguous(x.value.shape, x.value.strides),
+  /** Elements to skip along each dimension, or along one. */
+  stride,
+  /** Elements between the storage's start and this tensor's first element. */
+  storageOffset: (x: Tensor): number => localOf(x, "storageOffset").offset,
+
+  /** Adds the gradients of this tensor with respect to the graph's leaves to their `.grad`. */
+  backward: (x: Tensor, gradient?: Tensor, options: BackwardOptions = {}): void => backward([x], [gradient], options),
+  /** The same data without history; writes to one show in the other. */
+  detach: (x: Tensor): Tensor => new Tensor(x.value),
+  detach_: (x: Tensor): Tensor => {
+    x.setHistory(undefined, 0);
+    x.requiresGrad = false;
+    return x;
+  },
+  requiresGrad_: (x: Tensor, wanted = true): Tensor => {
+    x.requiresGrad = wanted;
+    return x;
+  },
+  registerHook,
+  retainGrad,
+  retainsGrad,
+
+  newTensor: (x: Tensor, data: TypedArray): Tensor => fromBytes(new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength), [data.length], typedArrayDType(data), { device: x.device }),
+  newZeros: (x: Tensor, size: Shape, options: TensorOptions = {}): Tensor => zeros(size, { dtype: x.dtype, device: x.device, ...options }),
+  newOnes: (x: Tensor, size: Shape, options: TensorOptions = {}): Tensor => ones(size, { dtype: x.dtype, device: x.device, ...options }),
+  newEmpty: (x: Tensor, size: Shape, options: TensorOptions = {}): Tensor => empty(size, { dtype: x.dtype, device: x.device, ...options }),
+  newFull: (x: Tensor, size: Shape, value: number | boolean, options: TensorOptions = {}): Tensor => full(size, value, { dtype: x.dtype, device: x.device, ...options }),
+
+  item: reading.item,
+  itemSync: reading.itemSync,
+  tolist: reading.tolist,
+  tolistSync: reading.tolistSync,
+  data: reading.data,
+  dataSync: reading.dataSync,
+};
+
+function stride(x: Tensor): readonly number[];
+function stride(x: Tensor, dim: number): number;
+function stride(x: Tensor, dim?: number): readonly number[] | number {
+  const { strides } = localOf(x, "stride");
+  return dim === undefined ? strides : (strides.at(dim) ?? 0);
+}
+
+function localOf(x: Tensor, what: string): LocalValue {
+  if (x.value instanceof LocalValue) return x.value;
+  throw new DeviceError(`${what}() is a matter of one device's memory; this tensor is on several`, { op: what });
+}
+
+function typedArrayDType(data: TypedArray): DType {
+  if (data instanceof Float32Array) return "float32";
+  if (data instanceof Float64Array) return "float64";
+  if (data instanceof Int32Array) return "int32";
+  return data instanceof BigInt64Array ? "int64" : "uint8";
+}

@@ -1,0 +1,168 @@
+/** The executor of sharded values: each op runs on every device's part, after operands that do not fit were moved. */
+import { copyInto, device as deviceOf, DeviceError, local, LocalValue, TroupeError } from "@troupe/core/executor";
+import type { Executor, Op, Value } from "@troupe/core/executor";
+import { decide } from "./decide.ts";
+import type { Plan } from "./decide.ts";
+import type { DeviceMesh } from "./mesh.ts";
+import { readParts } from "./read.ts";
+import { arrange, collect, everywhere, redistribute, settleAll } from "./redistribute.ts";
+import { keepingResults, outOfScope } from "./scope.ts";
+import { isSharded, setShardedExecutor, sharded, ShardedValue } from "./value.ts";
+
+type Operand = ShardedValue | number;
+type Parts = readonly LocalValue[];
+
+function meshOf(values: readonly (Value | number)[], op: string): DeviceMesh {
+  let mesh: DeviceMesh | undefined;
+  for (const value of values) {
+    if (!isSharded(value)) continue;
+    const own = value.layout.mesh;
+    if (mesh === undefined) mesh = own;
+    else if (mesh !== own) {
+      throw new DeviceError(`Expected all tensors to be on the same mesh, but found ${mesh.toString()} and ${own.toString()}`, {
+        op, remedy: "Move one of them with distributeTensor(), or take it to one device with fullTensor().",
+      });
+    }
+  }
+  if (mesh === undefined) throw new DeviceError("an op without a sharded operand came to the sharded executor", { op });
+  return mesh;
+}
+
+/** What a local value looks like from a mesh, remembered until it is written to. */
+const seen = new WeakMap<LocalValue, { readonly version: number; readonly value: ShardedValue }>();
+
+function operandOf(value: Value | number, mesh: DeviceMesh, op: string): Operand {
+  if (typeof value === "number") return value;
+  if (isSharded(value)) {
+    for (const own of value.locals) own.assertLive(op);
+    return value;
+  }
+  const own = value as LocalValue;
+  own.assertLive(op);
+  const known = seen.get(own);
+  if (known !== undefined && known.version === own.version && known.value.layout.mesh === mesh && !known.value.memory.disposed) return known.value;
+  const fresh = outOfScope(() => everywhere(own, mesh));
+  seen.set(own, { version: own.version, value: fresh });
+  return fresh;
+}
+
+function lyingOf(operands: readonly Operand[]): (number | ShardedValue["layout"])[] {
+  return operands.map((operand) => (typeof operand === "number" ? operand : operand.layout));
+}
+
+/** The operands' parts as the plan wants them; numbers stand for themselves. */
+function arranged(plan: Plan<never>, operands: readonly Operand[]): (Parts | number)[] {
+  return operands.map((operand, i) => {
+    if (typeof operand === "number") return operand;
+    const wanted = plan.inputs[i];
+    return wanted === undefined ? operand.locals : arrange(operand, wanted);
+  });
+}
+
+function issue<A>(plan: Plan<A>, parts: readonly (Parts | number)[], attrs: A, target?: ShardedValue): LocalValue[][] {
+  return plan.runs.map((run, rank) =>
+    run(parts.map((part) => (typeof part === "number" ? part : part[rank])), attrs, plan.parts[rank], target?.locals[rank]));
+}
+
+function compute<A>(op: Op<A>, operands: readonly Operand[], attrs: A, mesh: DeviceMesh): readonly ShardedValue[] {
+  const plan = decide(mesh, op, lyingOf(operands), attrs);
+  return keepingResults(() => {
+    const results = issue(plan, arranged(plan, operands), attrs);
+    return plan.outputs.map((layout, i) => {
+      const parts = results.map((ofRank) => ofRank[i]);
+      return op.isView ? viewed(operands[0], layout, parts) : new ShardedValue(layout, parts);
+    });
+  });
+}
+
+/** A view shares its input's memory, unless elements had to be moved for it. */
+function viewed(input: Operand, layout: ShardedValue["layout"], parts: Parts): ShardedValue {
+  if (typeof input !== "number" && parts.every(({ storage }, rank) => storage === input.memory.storages[rank])) {
+    return new ShardedValue(layout, parts, input.memory, input.isDetached);
+  }
+  return new ShardedValue(layout, parts, undefined, true);
+}
+
+/** Runs an op into the parts of `target`. */
+function computeInto<A>(op: Op<A>, operands: readonly Operand[], attrs: A, target: ShardedValue): void {
+  if (target.isDetached) {
+    throw new TroupeError("an in-place write to a view of a sharded tensor whose elements had to be moved would be lost", {
+      op: op.name, remedy: "Write to the whole tensor, use the out-of-place form, or clone() the view first.",
+    });
+  }
+  const { mesh } = target.layout;
+  keepingResults<ShardedValue>(() => {
+    let plan = decide(mesh, op, lyingOf(operands), attrs, target.layout);
+    if (plan === undefined && target.memory.pending.some((reduction) => reduction !== undefined)) {
+      target.settle();
+      plan = decide(mesh, op, lyingOf(operands), attrs, target.layout);
+    }
+    if (plan !== undefined) {
+      issue(plan, arranged(plan, operands), attrs, target);
+      return [];
+    }
+    const [result] = compute(op, operands, attrs, mesh);
+    arrange(result, target.layout).forEach((part, rank) => copyInto(part, target.locals[rank]));
+    return [];
+  });
+}
+
+export const shardedExecutor: Executor = {
+  name: "sharded",
+
+  run<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A): Value[] {
+    if (op.name === "transfer") return transfer(sharded(inputs[0] as Value), (attrs as { readonly to: string }).to);
+    const mesh = meshOf(inputs, op.name);
+    return [...compute(op, inputs.map((input) => operandOf(input, mesh, op.name)), attrs, mesh)];
+  },
+
+  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {
+    const mesh = meshOf([target, ...inputs], op.name);
+    const operands = inputs.map((input) => operandOf(input, mesh, op.name));
+    if (isSharded(target)) {
+      computeInto(op, operands, attrs, target);
+      return;
+    }
+    const [own, device] = [target as LocalValue, target.device];
+    keepingResults(() => {
+      copyInto(collect(compute(op, operands, attrs, mesh)[0], device), own);
+      return [];
+    });
+  },
+
+  read: async (value: Value): Promise<Uint8Array> => {
+    const { pieces, assemble } = readParts(sharded(value));
+    return assemble(await Promise.all(pieces.map((piece) => local.read(piece))));
+  },
+
+  readSync(value: Value): Uint8Array {
+    const { pieces, assemble } = readParts(sharded(value));
+    return assemble(pieces.map((piece) => local.readSync(piece)));
+  },
+
+  dispose(value: Value): void {
+    sharded(value).memory.dispose();
+  },
+
+  isDisposed(value: Value): boolean {
+    return sharded(value).memory.disposed;
+  },
+
+  locals(value: Value): readonly LocalValue[] {
+    return sharded(value).locals;
+  },
+
+  settle(gradients: readonly Value[], parameters: readonly Value[]): readonly Value[] {
+    settleAll(gradients.filter(isSharded));
+    return gradients.map((gradient, i) => {
+      const { layout } = sharded(parameters[i]);
+      return redistribute(isSharded(gradient) ? gradient : everywhere(gradient as LocalValue, layout.mesh), layout.placements);
+    });
+  },
+};
+
+function transfer(value: ShardedValue, to: string): Value[] {
+  return [...keepingResults(() => [collect(value, deviceOf(to))])];
+}
+
+setShardedExecutor(shardedExecutor);
