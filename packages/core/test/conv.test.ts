@@ -64,10 +64,23 @@ const cases: fc.Arbitrary<Case> = fc
     ),
   })
   .map(({ dims, ...rest }) => {
-    const input = dims.map(({ kernel, dilation, padding, extra }) => Math.max(1, dilation * (kernel - 1) + 1 - 2 * padding) + extra);
+    const input = dims.map(
+      ({ kernel, dilation, padding, extra }) => Math.max(1, dilation * (kernel - 1) + 1 - 2 * padding) + extra,
+    );
     const of = (name: "kernel" | "stride" | "dilation" | "padding"): number[] => dims.map((dim) => dim[name]);
-    const output = dims.map(({ kernel, stride, dilation, padding }, d) => Math.floor((input[d] + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1);
-    const attrs = { input, output, kernel: of("kernel"), stride: of("stride"), dilation: of("dilation"), padding: of("padding"), groups: rest.groups };
+    const output = dims.map(
+      ({ kernel, stride, dilation, padding }, d) =>
+        Math.floor((input[d] + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1,
+    );
+    const attrs = {
+      input,
+      output,
+      kernel: of("kernel"),
+      stride: of("stride"),
+      dilation: of("dilation"),
+      padding: of("padding"),
+      groups: rest.groups,
+    };
     return { ...rest, attrs };
   });
 
@@ -124,7 +137,15 @@ describe("the three convolutions", () => {
   });
 
   test.each<Place>(["x", "w", "y"])("of many images take a few of them at a time: %s", (target) => {
-    const attrs = { input: [40, 40], kernel: [3, 3], output: [40, 40], stride: [1, 1], dilation: [1, 1], padding: [1, 1], groups: 1 };
+    const attrs = {
+      input: [40, 40],
+      kernel: [3, 3],
+      output: [40, 40],
+      stride: [1, 1],
+      dilation: [1, 1],
+      padding: [1, 1],
+      groups: 1,
+    };
     expectAgreement(tensorsOf({ n: 9, groups: 1, c: 16, o: 2, attrs }), target, attrs);
   });
 
@@ -143,12 +164,18 @@ describe("the three convolutions", () => {
 describe("convolution", () => {
   test("is the matrix product of weight and unfolded input", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 }), fc.integer({ min: 0, max: 2 }), fc.integer({ min: 1, max: 2 }), (kernel, stride, padding, dilation) => {
-        const [x, w] = [numbers([2, 3, 7, 6], 1), numbers([4, 3, kernel, kernel], 2)];
-        const options = { stride, padding, dilation };
-        const product = einsum("ok,nkp->nop", w.reshape([4, -1]), unfold(x, kernel, options));
-        expect(values(conv2d(x, w, options))).toEqual(values(product));
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 0, max: 2 }),
+        fc.integer({ min: 1, max: 2 }),
+        (kernel, stride, padding, dilation) => {
+          const [x, w] = [numbers([2, 3, 7, 6], 1), numbers([4, 3, kernel, kernel], 2)];
+          const options = { stride, padding, dilation };
+          const product = einsum("ok,nkp->nop", w.reshape([4, -1]), unfold(x, kernel, options));
+          expect(values(conv2d(x, w, options))).toEqual(values(product));
+        },
+      ),
       { numRuns: 20 },
     );
   });
@@ -157,7 +184,9 @@ describe("convolution", () => {
     const [x, w, b] = [numbers([2, 5], 1), numbers([3, 2, 2], 2), numbers([3], 3)];
     const y = conv1d(x, w, b);
     expect(y.shape).toEqual([3, 4]);
-    expect(values(y.sub(conv1d(x.unsqueeze(0), w).squeeze(0)))).toEqual(values(b).flatMap((own) => [own, own, own, own]));
+    expect(values(y.sub(conv1d(x.unsqueeze(0), w).squeeze(0)))).toEqual(
+      values(b).flatMap((own) => [own, own, own, own]),
+    );
   });
 
   test("with padding 'same' keeps the size, also for even kernels", () => {
@@ -173,30 +202,51 @@ describe("convolution", () => {
   });
 
   test("transposed is the gradient of the input, with the asked-for output size", () => {
-    expect(values(convTranspose1d(tensor([[[1, 2]]], { dtype: "float32" }), tensor([[[1, 10, 100]]], { dtype: "float32" }), { stride: 2, outputPadding: 1 }))).toEqual([1, 10, 102, 20, 200, 0]);
-    expect(convTranspose2d(ones([1, 2, 3, 3]), ones([2, 4, 3, 3]), { stride: 2, padding: 1, outputPadding: 1 }).shape).toEqual([1, 4, 6, 6]);
+    expect(
+      values(
+        convTranspose1d(tensor([[[1, 2]]], { dtype: "float32" }), tensor([[[1, 10, 100]]], { dtype: "float32" }), {
+          stride: 2,
+          outputPadding: 1,
+        }),
+      ),
+    ).toEqual([1, 10, 102, 20, 200, 0]);
+    expect(
+      convTranspose2d(ones([1, 2, 3, 3]), ones([2, 4, 3, 3]), { stride: 2, padding: 1, outputPadding: 1 }).shape,
+    ).toEqual([1, 4, 6, 6]);
   });
 
   test("says what does not fit as PyTorch does", () => {
     const x = ones([1, 3, 4, 4]);
-    expect(() => conv2d(x, ones([2, 4, 3, 3]))).toThrow("Given groups=1, weight of size [2, 4, 3, 3], expected input[1, 3, 4, 4] to have 4 channels, but got 3 channels instead");
-    expect(() => conv2d(x, ones([2, 3, 5, 5]))).toThrow("Calculated padded input size per channel: (4 x 4). Kernel size: (5 x 5). Kernel size can't be greater than actual input size");
+    expect(() => conv2d(x, ones([2, 4, 3, 3]))).toThrow(
+      "Given groups=1, weight of size [2, 4, 3, 3], expected input[1, 3, 4, 4] to have 4 channels, but got 3 channels instead",
+    );
+    expect(() => conv2d(x, ones([2, 3, 5, 5]))).toThrow(
+      "Calculated padded input size per channel: (4 x 4). Kernel size: (5 x 5). Kernel size can't be greater than actual input size",
+    );
     expect(() => conv2d(x, ones([2, 3, 3, 3]), ones([3]))).toThrow("expected bias to be 1-dimensional with 2 elements");
     expect(() => conv2d(x, ones([2, 3, 3, 3]), { stride: 0 })).toThrow("non-positive stride is not supported");
-    expect(() => conv2d(x, ones([2, 3, 3, 3]), { padding: "same", stride: 2 })).toThrow("padding='same' is not supported for strided convolutions");
+    expect(() => conv2d(x, ones([2, 3, 3, 3]), { padding: "same", stride: 2 })).toThrow(
+      "padding='same' is not supported for strided convolutions",
+    );
   });
 });
 
 describe("windows", () => {
   test("fold is the adjoint of unfold", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 }), fc.integer({ min: 0, max: 2 }), fc.integer({ min: 1, max: 2 }), (kernel, stride, padding, dilation) => {
-        const x = numbers([2, 2, 6, 7], 1);
-        const options = { stride, padding, dilation };
-        const columns = unfold(x, kernel, options);
-        const y = numbers(columns.shape, 2);
-        expect(dot(columns, y)).toBe(dot(x, fold(y, [6, 7], kernel, options)));
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 0, max: 2 }),
+        fc.integer({ min: 1, max: 2 }),
+        (kernel, stride, padding, dilation) => {
+          const x = numbers([2, 2, 6, 7], 1);
+          const options = { stride, padding, dilation };
+          const columns = unfold(x, kernel, options);
+          const y = numbers(columns.shape, 2);
+          expect(dot(columns, y)).toBe(dot(x, fold(y, [6, 7], kernel, options)));
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -210,20 +260,57 @@ describe("windows", () => {
 
 describe("pooling", () => {
   test("takes the maximum of each window and where it was, the first of equals, NaN above all", () => {
-    const x = tensor([[[1, 5, 5, 2], [0, 5, -1, NaN]]]);
+    const x = tensor([
+      [
+        [1, 5, 5, 2],
+        [0, 5, -1, NaN],
+      ],
+    ]);
     const { output, indices } = maxPool2d(x, 2, { returnIndices: true });
     expect(values(output)).toEqual([5, NaN]);
     expect(indices.tolistSync()).toEqual([[[1, 7]]]);
   });
 
   test("a window of nothing but -infinity has its first element's index", () => {
-    const x = tensor([[[-Infinity, -Infinity], [-Infinity, -Infinity]]]);
-    expect(maxPool2d(x, 2, { stride: 1, padding: 1, returnIndices: true }).indices.tolistSync()).toEqual([[[0, 0, 1], [0, 0, 1], [2, 2, 3]]]);
+    const x = tensor([
+      [
+        [-Infinity, -Infinity],
+        [-Infinity, -Infinity],
+      ],
+    ]);
+    expect(maxPool2d(x, 2, { stride: 1, padding: 1, returnIndices: true }).indices.tolistSync()).toEqual([
+      [
+        [0, 0, 1],
+        [0, 0, 1],
+        [2, 2, 3],
+      ],
+    ]);
   });
 
   test("sends each gradient to the maximum that it came from", () => {
-    const x = tensor([[[1, 9, 3], [4, 2, 8], [7, 5, 6]]], { dtype: "float32", requiresGrad: true });
-    const [gradient] = grad(maxPool2d(x, 2, { stride: 1 }), [x], { gradOutputs: [tensor([[[1, 2], [3, 4]]], { dtype: "float32" })] });
+    const x = tensor(
+      [
+        [
+          [1, 9, 3],
+          [4, 2, 8],
+          [7, 5, 6],
+        ],
+      ],
+      { dtype: "float32", requiresGrad: true },
+    );
+    const [gradient] = grad(maxPool2d(x, 2, { stride: 1 }), [x], {
+      gradOutputs: [
+        tensor(
+          [
+            [
+              [1, 2],
+              [3, 4],
+            ],
+          ],
+          { dtype: "float32" },
+        ),
+      ],
+    });
     expect(values(gradient)).toEqual([0, 3, 0, 0, 0, 4, 3, 0, 0]);
   });
 
@@ -241,8 +328,12 @@ describe("pooling", () => {
   });
 
   test("refuses sizes that leave nothing", () => {
-    expect(() => maxPool2d(ones([1, 3, 4, 4]), 6)).toThrow("Given input size: (3x4x4). Calculated output size: (3x0x0). Output size is too small");
-    expect(() => maxPool2d(ones([1, 3, 4, 4]), 2, { padding: 2 })).toThrow("pad should be at most half of kernel size, but got pad=2 and kernel_size=2");
+    expect(() => maxPool2d(ones([1, 3, 4, 4]), 6)).toThrow(
+      "Given input size: (3x4x4). Calculated output size: (3x0x0). Output size is too small",
+    );
+    expect(() => maxPool2d(ones([1, 3, 4, 4]), 2, { padding: 2 })).toThrow(
+      "pad should be at most half of kernel size, but got pad=2 and kernel_size=2",
+    );
   });
 });
 

@@ -178,7 +178,7 @@ describe("errors", () => {
       }
     }
     await expect(new Tagger().forward(core.tensor([1, 9])).data()).rejects.toMatchObject({ place: { modulePath: "layers.0.0" } });
-    expect(numbers(new Tagger().forward(core.tensor([1])).mul(0))).toEqual([0, 0]);
+    expect(new Tagger().forward(core.tensor([1])).shape).toEqual([1, 2]);
   });
 
   test("a label out of range poisons the loss and nothing else", async () => {

@@ -4,6 +4,7 @@ import {
   type DType, type LoopKernel, type Node, type TypedArray,
 } from "@troupe/core/device";
 import { ArgumentLayout, faultCodes, Scratch, writeArguments } from "../src/wasm/arguments.ts";
+import { setCompilerFlags } from "../src/flags.ts";
 import { instantiate, type Program } from "../src/wasm/program.ts";
 
 /** A strided view of an array, as one operand of a launch. */
@@ -24,6 +25,9 @@ export interface SeenFault {
   readonly code: string;
   readonly detail: number;
 }
+
+// As a device compiles: with fused vectors where the processor has them.
+setCompilerFlags();
 
 const memory = new WebAssembly.Memory({ initial: 256, maximum: 65536, shared: true });
 
@@ -206,13 +210,14 @@ function operate(node: Node & { args: readonly number[] }, type: DType, args: re
   }
   const [x, y] = [BigInt(a), BigInt(b)];
   const bits = type === "int64" ? 64 : type === "int32" ? 32 : 8;
-  switch (node.op) {
+  const op: string = node.op;
+  switch (op) {
     case "neg": return hold(type, -x);
     case "not": return hold(type, ~x);
     case "abs": return hold(type, x < 0n ? -x : x);
     case "sign": return hold(type, x > 0n ? 1n : x < 0n ? -1n : 0n);
     case "floor": case "ceil": case "trunc": case "round": return hold(type, x);
-    default: return hold(type, integerBinary(node.op, x, y, bits));
+    default: return hold(type, integerBinary(op, x, y, bits));
   }
 }
 
@@ -247,7 +252,7 @@ export function interpret(kernel: LoopKernel, launch: LaunchArguments): SeenFaul
         }
       } else if (node.op === "check") {
         if (!values[node.args[0]]) fault ??= { code: node.code, detail: Number(values[node.args[1]]) };
-      } else {
+      } else if ("args" in node) {
         const args = node.args.map((id) => values[id] ?? 0);
         value = operate(node, node.type, args, nodes[node.args[0]]?.type ?? node.type);
       }

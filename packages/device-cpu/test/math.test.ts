@@ -112,6 +112,6 @@ describe("float32 functions", () => {
         where = `${a} ** ${b}: ${z[i]}, not ${exact}`;
       }
     }
-    expect(worst, where).toBeLessThanOrEqual(2);
+    expect(worst, `at ${where}`).toBeLessThanOrEqual(2);
   });
 });

@@ -95,14 +95,17 @@ export class Device {
         watchExit();
         bootActor({ actor: this.#memory, hostModule: options.hostModule, options: options.hostOptions });
       },
-      checkAlive: () => this.#checkAlive(),
+      checkAlive: () => {
+        if (!this.#alive()) throw this.#goneError();
+      },
     });
     this.#tickets = new TicketBook(this.#memory, {
       sharedBytes: (buffer, address, bytes) =>
         directory().buffer(this.number, buffer).subarray(address, address + bytes),
       tell,
       tellLost: (root) => ticketLostError(this.name, readFailure(this.#memory, root).text),
-      checkAlive: () => this.#checkAlive(),
+      alive: () => this.#alive(),
+      goneError: () => this.#goneError(),
     });
     enterDevice(this);
     byNumber.push(this);
@@ -128,7 +131,7 @@ export class Device {
    * @throws DeviceClosedError, DeviceLostError
    */
   newStorage(bytes: number): number {
-    this.#checkAlive();
+    this.#checkOpen();
     const id = this.#freeIds.pop() ?? this.#nextStorage++;
     if (id >= maxStorages) {
       this.#nextStorage = maxStorages;
@@ -163,7 +166,7 @@ export class Device {
 
   /** Copies bytes into a storage. They are taken before this returns. */
   upload(storage: number, byteOffset: number, bytes: Uint8Array): void {
-    this.#checkAlive();
+    this.#checkOpen();
     // New contents end old poison; the actor sees that by itself where they come in one piece.
     const whole = byteOffset === 0 && bytes.length >= (this.#sizes[storage] ?? 0);
     if (whole && bytes.length > this.mailbox.largestUpload) this.recover(storage);
@@ -172,7 +175,7 @@ export class Device {
 
   /** Reads bytes of a storage; more than 64 of them must not be written by later ops until the ticket is taken. */
   read(storage: number, byteOffset: number, bytes: number): Ticket {
-    this.#checkAlive();
+    this.#checkOpen();
     const ticket = this.#tickets.mint(bytes);
     this.mailbox.postMany(Message.read, [ticket.number, storage, byteOffset, bytes]);
     return ticket;
@@ -192,8 +195,8 @@ export class Device {
   copyTo(
     storage: number, byteOffset: number, bytes: number, target: Device, targetStorage: number, targetByteOffset: number,
   ): void {
-    this.#checkAlive();
-    target.#checkAlive();
+    this.#checkOpen();
+    target.#checkOpen();
     const transfer = nextTransfer();
     this.mailbox.reserve(transferWords);
     target.mailbox.reserve(transferWords);
@@ -203,6 +206,7 @@ export class Device {
 
   /** Sets the guard of the guarded launches that follow: they are skipped when one of these storages is poisoned. */
   guard(storages: readonly number[]): void {
+    this.#checkOpen();
     const most = this.#memory.ring.length / 2 - 1;
     if (storages.length <= most) {
       this.mailbox.postMany(Message.guard, storages);
@@ -213,6 +217,7 @@ export class Device {
 
   /** Forgets the poison of a storage: its bytes are what the last completed write left. */
   recover(storage: number): void {
+    this.#checkOpen();
     this.mailbox.post(Message.recover, storage);
   }
 
@@ -297,7 +302,7 @@ export class Device {
   }
 
   #fence(): Ticket {
-    this.#checkAlive();
+    this.#checkOpen();
     const ticket = this.#tickets.mint(0);
     this.mailbox.post(Message.fence, ticket.number);
     return ticket;
@@ -315,22 +320,20 @@ export class Device {
     return !isGone(this.#memory);
   }
 
-  #checkAlive(): void {
-    if (this.#closing !== undefined || (this.#memory.control[Control.life]) >= Life.dead) this.#refuse();
+  /** For the user's calls: refuses from `close()` on, although what was issued before is still finished. */
+  #checkOpen(): void {
+    if (this.#closing !== undefined || isGone(this.#memory)) throw this.#goneError();
   }
 
-  /** Says why the device does nothing any more, unless it still finishes what was issued before `close()`. */
-  #refuse(): void {
+  /** Why the device does nothing any more. */
+  #goneError(): TroupeError {
     const { control } = this.#memory;
-    const life = Atomics.load(control, Control.life);
-    if (life === Life.dead) {
+    if (Atomics.load(control, Control.life) === Life.dead) {
       const reason = Atomics.load(control, Control.reason);
-      throw deviceLostError(this.name, reason === 0 ? "" : readFailure(this.#memory, reason).text);
+      return deviceLostError(this.name, reason === 0 ? "" : readFailure(this.#memory, reason).text);
     }
-    if (life === Life.closed || (this.#closing !== undefined && life !== Life.running)) {
-      const remedy = "Make it anew with device(name).";
-      throw new DeviceClosedError("the device is closed", { device: this.name, remedy });
-    }
+    const remedy = "Make it anew with device(name).";
+    return new DeviceClosedError("the device is closed", { device: this.name, remedy });
   }
 }
 

@@ -23,7 +23,10 @@ export interface TicketOwner {
   tell(root: number): TroupeError;
   /** The error to hand out for a ticket in flight when the actor died. */
   tellLost(root: number): TroupeError;
-  checkAlive(): void;
+  /** Whether pending tickets may still be answered. */
+  alive(): boolean;
+  /** Why they may not. */
+  goneError(): TroupeError;
 }
 
 type Outcome = { readonly bytes: Uint8Array } | { readonly error: () => unknown };
@@ -60,9 +63,9 @@ class PendingTicket implements Ticket {
   bytesSync(): Uint8Array {
     blockUntil(() => {
       this.#book.takeReady();
-      return this.outcome !== undefined || !this.#book.canCome();
+      return this.outcome !== undefined;
     });
-    return open(this.outcome ?? this.#book.neverComes());
+    return open(this.outcome as Outcome);
   }
 
   #later(): Promise<Outcome> {
@@ -101,7 +104,7 @@ export class TicketBook {
       blockUntil(() => {
         this.takeReady();
         if (this.#pending.length - this.#first < Slot.slots) return true;
-        this.#owner.checkAlive();
+        if (!this.#owner.alive()) throw this.#owner.goneError();
         return false;
       });
     }
@@ -125,10 +128,10 @@ export class TicketBook {
       const row = slotRow(ticket.number);
       const state = Atomics.load(tickets, row + Slot.state);
       if (state === TicketState.pending) {
-        if (this.canCome()) return;
+        if (this.#owner.alive()) return;
         // The answer may have come between the two looks.
         if (Atomics.load(tickets, row + Slot.state) === TicketState.pending) {
-          this.#take(ticket, this.neverComes());
+          this.#take(ticket, { error: () => this.#owner.goneError() });
           continue;
         }
       }
@@ -137,25 +140,6 @@ export class TicketBook {
       Atomics.notify(tickets, row + Slot.state);
     }
     removeReceiver(this);
-  }
-
-  /** Whether pending tickets may still be answered. */
-  canCome(): boolean {
-    try {
-      this.#owner.checkAlive();
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  neverComes(): Outcome {
-    try {
-      this.#owner.checkAlive();
-    } catch (error) {
-      return { error: () => error };
-    }
-    return { error: () => new Error("unreachable: the device is alive") };
   }
 
   #take(ticket: PendingTicket, outcome: Outcome): void {

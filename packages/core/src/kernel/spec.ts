@@ -117,6 +117,10 @@ function validateNode(place: Place, id: number, node: Node): void {
   const need = (condition: boolean, what: string): void => {
     if (!condition) fail(kernel, `${list} value ${id}: ${what}`, node);
   };
+  if ("args" in node && node.op !== "check") {
+    validateOperation(node.args.map((used) => typeOf(place, id, used, node)), node, need);
+    return;
+  }
   switch (node.op) {
     case "const": need(isConstant(type, node.value), `${node.value} is no ${type}`); return;
     case "scalar": need(kernel.scalars[node.index] === type, `scalar ${node.index} is not a ${type}`); return;
@@ -138,9 +142,6 @@ function validateNode(place: Place, id: number, node: Node): void {
     case "check":
       need(typeOf(place, id, node.args[0], node) === "bool", "a check takes a bool");
       need(typeOf(place, id, node.args[1], node) === "int32", "a check's detail is an int32");
-      return;
-    default:
-      validateOperation(node.args.map((used) => typeOf(place, id, used, node)), node, need);
   }
 }
 

@@ -23,18 +23,20 @@ const linearOp = defineContract("linear", { index: "...k,nk->...n", gradName: "U
 const flatLinearOp = defineContract("linear", { index: "mk,nk->mn", gradName: "Mm" });
 const biasedLinearOp = defineContract("linear", { index: "...k,nk->...n", addend: "n", gradName: "Addmm" });
 
-// --- products -------------------------------------------------------------------------------------------------------------------
+// --- products ----------------------------------------------------------------------------------------------------
 
 /**
- * The matrix product (`torch.matmul`): of vectors a number, of a matrix and a vector a vector; leading dimensions are batches and
- * broadcast: `[..., m, k] x [..., k, n] -> [..., m, n]`.
+ * The matrix product (`torch.matmul`): of vectors a number, of a matrix and a vector a vector; leading dimensions are
+ * batches and broadcast: `[..., m, k] x [..., k, n] -> [..., m, n]`.
  * @throws ShapeError, DTypeError
  */
 export const matmul = Object.assign(
   (x: Tensor, y: Tensor): Tensor => {
     const [xRank, yRank] = [x.dim(), y.dim()];
     if (xRank === 0 || yRank === 0) {
-      throw new ShapeError(`both arguments to matmul need to be at least 1D, but they are ${xRank}D and ${yRank}D`, { op: "matmul" });
+      throw new ShapeError(`both arguments to matmul need to be at least 1D, but they are ${xRank}D and ${yRank}D`, {
+        op: "matmul",
+      });
     }
     if (xRank === 1 && yRank === 1) return dot(x, y);
     if (xRank === 2 && yRank === 1) return mv(x, y);
@@ -43,7 +45,10 @@ export const matmul = Object.assign(
       const k = x.size(-1);
       if (k !== y.size(0)) {
         const rows = x.numel() / Math.max(k, 1);
-        throw new ShapeError(`size mismatch, got ${rows}, ${rows}x${k},${y.size(0)}`, { op: "matmul", remedy: productRemedy });
+        throw new ShapeError(`size mismatch, got ${rows}, ${rows}x${k},${y.size(0)}`, {
+          op: "matmul",
+          remedy: productRemedy,
+        });
       }
       return apply(rowsOp, [x, y], plain);
     }
@@ -122,7 +127,7 @@ export const bmm = Object.assign(
   { op: bmmOp },
 );
 
-// --- products and a sum ---------------------------------------------------------------------------------------------------------
+// --- products and a sum ------------------------------------------------------------------------------------------
 
 const sumParameters = ["beta", "alpha"] as const;
 
@@ -133,7 +138,10 @@ function factors(op: string, args: readonly unknown[]): ContractAttrs {
 type Sum = (input: Tensor, x: Tensor, y: Tensor, ...options: unknown[]) => Tensor;
 
 /** An op `beta * input + alpha * (x y)` and its in-place form. */
-function sumOf(op: ContractOp, assertFits: (x: Shape, y: Shape, input: Shape) => void): { readonly fresh: Sum & { readonly op: ContractOp }; readonly inPlace: Sum } {
+function sumOf(
+  op: ContractOp,
+  assertFits: (x: Shape, y: Shape, input: Shape) => void,
+): { readonly fresh: Sum & { readonly op: ContractOp }; readonly inPlace: Sum } {
   const fresh: Sum = (input, x, y, ...options) => {
     assertFits(x.shape, y.shape, input.shape);
     return apply(op, [x, y, input], factors(op.name, options));
@@ -152,10 +160,14 @@ export const { fresh: addmm, inPlace: addmm_ } = sumOf(addmmOp, (x, y) => {
   assertMultiplicable("addmm", x, y);
 });
 
-/** `beta * input + alpha * (x @ y)` with a vector y, input broadcast to [m] (`torch.addmv`); options `beta`, `alpha`. */
+/**
+ * `beta * input + alpha * (x @ y)` with a vector y, input broadcast to [m] (`torch.addmv`); options `beta`, `alpha`.
+ */
 export const { fresh: addmv, inPlace: addmv_ } = sumOf(addmvOp, (x, y, input) => {
   if (x.length !== 2 || y.length !== 1 || input.length > 1) {
-    throw new ShapeError(`vector + matrix @ vector expected, got ${input.length}, ${x.length}, ${y.length}`, { op: "addmv" });
+    throw new ShapeError(`vector + matrix @ vector expected, got ${input.length}, ${x.length}, ${y.length}`, {
+      op: "addmv",
+    });
   }
   assertMatrixVector("addmv", x, y, input[0] ?? x[0]);
 });
@@ -180,20 +192,28 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     return bias === undefined ? product : product.add(bias);
   }
   if (weight.dim() !== 2 || input.dim() === 0) {
-    throw new ShapeError(`linear(): input must be at least 1D and weight 1D or 2D, but they are ${input.dim()}D and ${weight.dim()}D`, { op: "linear" });
+    throw new ShapeError(
+      `linear(): input must be at least 1D and weight 1D or 2D, but they are ${input.dim()}D and ${weight.dim()}D`,
+      { op: "linear" },
+    );
   }
   const [n, k] = weight.shape;
-  if (input.size(-1) !== k) throw notMultiplicable("linear", [input.numel() / Math.max(input.size(-1), 1), input.size(-1)], [k, n]);
+  if (input.size(-1) !== k)
+    throw notMultiplicable("linear", [input.numel() / Math.max(input.size(-1), 1), input.size(-1)], [k, n]);
   if (bias === undefined) return apply(input.dim() === 2 ? flatLinearOp : linearOp, [input, weight], plain);
   return apply(biasedLinearOp, [input, weight, bias], plain);
 }
 
-// --- checks ---------------------------------------------------------------------------------------------------------------------
+// --- checks ------------------------------------------------------------------------------------------------------
 
-const productRemedy = "The last dimension of the first must equal the one before the last of the second: transpose() one of them?";
+const productRemedy =
+  "The last dimension of the first must equal the one before the last of the second: transpose() one of them?";
 
 function notMultiplicable(op: string, x: Shape, y: Shape): ShapeError {
-  return new ShapeError(`mat1 and mat2 shapes cannot be multiplied (${x[0]}x${x[1]} and ${y[0]}x${y[1]})`, { op, remedy: productRemedy });
+  return new ShapeError(`mat1 and mat2 shapes cannot be multiplied (${x[0]}x${x[1]} and ${y[0]}x${y[1]})`, {
+    op,
+    remedy: productRemedy,
+  });
 }
 
 function batchMismatch(op: string, expected: Shape, found: Shape): ShapeError {

@@ -1,7 +1,8 @@
 /**
- * Contractions of two operands on one device: from index letters and strides to the launch that fits. Transposes, diagonals and
- * repeated (broadcast) operands cost nothing: they are strides. A matrix product, however its letters are called, becomes the kernel
- * "matmul" with axes [batch..., m, n, k], one of them reduced, two inputs and one output, so that a device can bring its own.
+ * Contractions of two operands on one device: from index letters and strides to the launch that fits. Transposes,
+ * diagonals and repeated (broadcast) operands cost nothing: they are strides. A matrix product, however its letters are
+ * called, becomes the kernel "matmul" with axes [batch..., m, n, k], one of them reduced, two inputs and one output, so
+ * that a device can bring its own.
  */
 import { InternalError, ShapeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
@@ -70,8 +71,8 @@ type LocalView = Pick<LocalValue, "dtype" | "shape" | "strides">;
 const keptPlans = 8;
 
 /**
- * `out = sum over the letters that out lacks of x * y`, for one letter a dimension. Capital letters may repeat a size of 1; every
- * letter of the result is in an operand.
+ * `out = sum over the letters that out lacks of x * y`, for one letter a dimension. Capital letters may repeat a size
+ * of 1; every letter of the result is in an operand.
  */
 export class Contraction {
   readonly x: string;
@@ -87,9 +88,12 @@ export class Contraction {
     this.x = x;
     this.y = y;
     this.out = out;
-    this.#sources = [...out].map((letter) => [x.indexOf(letter), y.indexOf(letter)]);
-    if (this.#sources.some(([own, other]) => own < 0 && other < 0)) throw new InternalError(`no operand of ${String(this)} has all letters of the result`);
-    this.#shared = [...x].flatMap((letter, dim) => (y.includes(letter) ? [[dim, y.indexOf(letter)] as const] : []));
+    this.#sources = Array.from(out, (letter) => [x.indexOf(letter), y.indexOf(letter)]);
+    if (this.#sources.some(([own, other]) => own < 0 && other < 0))
+      throw new InternalError(`no operand of ${String(this)} has all letters of the result`);
+    this.#shared = Array.from(x).flatMap((letter, dim) =>
+      y.includes(letter) ? [[dim, y.indexOf(letter)] as const] : [],
+    );
   }
 
   toString(): string {
@@ -137,13 +141,22 @@ export class Contraction {
   /** Sorts the letters by their part. Those of size 1 play none. */
   #roles(x: LocalValue, y: LocalValue, out: LocalValue): Roles {
     const letters = new Map<string, Letter>();
-    const read = (value: LocalValue, index: string, operand: "x" | "y" | "out", presence: "inX" | "inY" | "inOut"): void => {
+    const read = (
+      value: LocalValue,
+      index: string,
+      operand: "x" | "y" | "out",
+      presence: "inX" | "inY" | "inOut",
+    ): void => {
       for (let dim = 0; dim < index.length; dim++) {
         const size = value.shape[dim];
         if (size === 1) continue;
         let letter = letters.get(index[dim]);
-        if (letter === undefined) letters.set(index[dim], (letter = { size, x: 0, y: 0, out: 0, inX: false, inY: false, inOut: false }));
-        if (letter.size !== size) throw new InternalError(`contraction ${String(this)} over ${letter.size} and ${size} elements of "${index[dim]}"`);
+        if (letter === undefined)
+          letters.set(index[dim], (letter = { size, x: 0, y: 0, out: 0, inX: false, inY: false, inOut: false }));
+        if (letter.size !== size)
+          throw new InternalError(
+            `contraction ${String(this)} over ${letter.size} and ${size} elements of "${index[dim]}"`,
+          );
         letter[operand] += value.strides[dim];
         letter[presence] = true;
       }
@@ -192,7 +205,12 @@ function mergeAxes(axes: readonly Axis[]): Axis[] {
   const merged: Axis[] = [];
   for (const axis of axes) {
     const last = merged.at(-1);
-    if (last !== undefined && last.x === axis.x * axis.size && last.y === axis.y * axis.size && last.out === axis.out * axis.size) {
+    if (
+      last !== undefined &&
+      last.x === axis.x * axis.size &&
+      last.y === axis.y * axis.size &&
+      last.out === axis.out * axis.size
+    ) {
       merged[merged.length - 1] = { ...axis, size: last.size * axis.size };
     } else {
       merged.push(axis);
@@ -208,7 +226,13 @@ function work(...groups: readonly (readonly Axis[])[]): number {
 /** A temporary copy, dense in the order of these axes; the axes get its strides. */
 function pack(value: LocalValue, operand: "x" | "y", groups: readonly Axis[][]): LocalValue {
   const axes = groups.flat();
-  const view = new LocalValue(value.storage, value.dtype, axes.map(({ size }) => size), axes.map((axis) => axis[operand]), value.offset);
+  const view = new LocalValue(
+    value.storage,
+    value.dtype,
+    axes.map(({ size }) => size),
+    axes.map((axis) => axis[operand]),
+    value.offset,
+  );
   const copy = startFrom(view, undefined);
   let position = 0;
   for (const group of groups) group.forEach((axis, i) => (group[i] = { ...axis, [operand]: copy.strides[position++] }));
@@ -216,7 +240,10 @@ function pack(value: LocalValue, operand: "x" | "y", groups: readonly Axis[][]):
 }
 
 function largest(axes: readonly Axis[]): Axis | undefined {
-  return axes.reduce<Axis | undefined>((best, axis) => (best === undefined || axis.size >= best.size ? axis : best), undefined);
+  return axes.reduce<Axis | undefined>(
+    (best, axis) => (best === undefined || axis.size >= best.size ? axis : best),
+    undefined,
+  );
 }
 
 function planOf(roles: Roles, dtype: DType): Plan {
@@ -253,7 +280,9 @@ function planFor(name: string, dtype: DType, axes: readonly Axis[], reduced: num
   const last = axes[axes.length - 1];
   const inner = [innerStride(last.x), innerStride(last.y), innerStride(last.out)];
   return {
-    kernel: kernels.get(`${name} ${dtype} ${axes.length} ${reduced} ${inner.join(" ")}`, () => productKernel(name, dtype, axes.length, reduced, inner)),
+    kernel: kernels.get(`${name} ${dtype} ${axes.length} ${reduced} ${inner.join(" ")}`, () =>
+      productKernel(name, dtype, axes.length, reduced, inner),
+    ),
     sizes: axes.map(({ size }) => size),
     x: axes.map((axis) => axis.x),
     y: axes.map((axis) => axis.y),
@@ -262,7 +291,12 @@ function planFor(name: string, dtype: DType, axes: readonly Axis[], reduced: num
   };
 }
 
-function issue({ kernel, sizes, x, y, out, swapped: isSwapped }: Plan, left: LocalValue, right: LocalValue, target: LocalValue): void {
+function issue(
+  { kernel, sizes, x, y, out, swapped: isSwapped }: Plan,
+  left: LocalValue,
+  right: LocalValue,
+  target: LocalValue,
+): void {
   launch(
     kernel,
     [
@@ -275,7 +309,13 @@ function issue({ kernel, sizes, x, y, out, swapped: isSwapped }: Plan, left: Loc
 }
 
 /** `out = sum of x * y` over the last `reduced` axes. */
-function productKernel(name: string, dtype: DType, axes: number, reduced: number, [x, y, out]: readonly InnerStride[]): LoopKernel {
+function productKernel(
+  name: string,
+  dtype: DType,
+  axes: number,
+  reduced: number,
+  [x, y, out]: readonly InnerStride[],
+): LoopKernel {
   const body = new Graph();
   const epilogue = new Graph();
   const product = body.load(0, dtype).mul(body.load(1, dtype));
@@ -294,7 +334,11 @@ function productKernel(name: string, dtype: DType, axes: number, reduced: number
     accumulators: sums ? [{ type: dtype, init: "0" }] : [],
     step: sums ? [body.accumulator(0, dtype).add(product).id] : [],
     body: body.nodes,
-    stores: [sums ? { output: 0, value: epilogue.accumulator(0, dtype).id, at: "epilogue" } : { output: 0, value: product.id, at: "body" }],
+    stores: [
+      sums
+        ? { output: 0, value: epilogue.accumulator(0, dtype).id, at: "epilogue" }
+        : { output: 0, value: product.id, at: "body" },
+    ],
     epilogue: epilogue.nodes,
   };
 }

@@ -33,29 +33,43 @@ export interface ConvTransposeOptions {
 type Conv<O> = (input: Tensor, weight: Tensor, bias?: Tensor | O, ...options: unknown[]) => Tensor;
 
 /**
- * 1-d convolution: input `[n, c, l]` or `[c, l]`, weight `[o, c / groups, k]`, bias `[o]`. @throws ShapeError, ValueError, DTypeError
+ * 1-d convolution: input `[n, c, l]` or `[c, l]`, weight `[o, c / groups, k]`, bias `[o]`. @throws ShapeError,
+ * ValueError, DTypeError
  */
 export const conv1d: Conv<ConvOptions> = (input, weight, ...rest) => convolution(1, input, weight, rest);
 
-/** 2-d convolution: input `[n, c, h, w]` or `[c, h, w]`, weight `[o, c / groups, kh, kw]`, bias `[o]`. @throws as conv1d */
+/**
+ * 2-d convolution: input `[n, c, h, w]` or `[c, h, w]`, weight `[o, c / groups, kh, kw]`, bias `[o]`. @throws as conv1d
+ */
 export const conv2d: Conv<ConvOptions> = (input, weight, ...rest) => convolution(2, input, weight, rest);
 
-/** 3-d convolution: input `[n, c, d, h, w]` or `[c, d, h, w]`, weight `[o, c / groups, kd, kh, kw]`, bias `[o]`. @throws as conv1d */
+/**
+ * 3-d convolution: input `[n, c, d, h, w]` or `[c, d, h, w]`, weight `[o, c / groups, kd, kh, kw]`, bias `[o]`. @throws
+ * as conv1d
+ */
 export const conv3d: Conv<ConvOptions> = (input, weight, ...rest) => convolution(3, input, weight, rest);
 
 /** The adjoint of `conv1d`: weight `[c, o / groups, k]`, bias `[o]`. @throws ShapeError, ValueError, DTypeError */
-export const convTranspose1d: Conv<ConvTransposeOptions> = (input, weight, ...rest) => transposed(1, input, weight, rest);
+export const convTranspose1d: Conv<ConvTransposeOptions> = (input, weight, ...rest) =>
+  transposed(1, input, weight, rest);
 
 /** The adjoint of `conv2d`: weight `[c, o / groups, kh, kw]`, bias `[o]`. @throws as convTranspose1d */
-export const convTranspose2d: Conv<ConvTransposeOptions> = (input, weight, ...rest) => transposed(2, input, weight, rest);
+export const convTranspose2d: Conv<ConvTransposeOptions> = (input, weight, ...rest) =>
+  transposed(2, input, weight, rest);
 
 /** The adjoint of `conv3d`: weight `[c, o / groups, kd, kh, kw]`, bias `[o]`. @throws as convTranspose1d */
-export const convTranspose3d: Conv<ConvTransposeOptions> = (input, weight, ...rest) => transposed(3, input, weight, rest);
+export const convTranspose3d: Conv<ConvTransposeOptions> = (input, weight, ...rest) =>
+  transposed(3, input, weight, rest);
 
 function convolution(rank: number, input: Tensor, weight: Tensor, rest: readonly unknown[]): Tensor {
   const op = `conv${rank}d`;
   const [bias, options] = biasAndOptions(rest);
-  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = parameters<ConvOptions>(op, ["stride", "padding", "dilation", "groups"], options);
+  const {
+    stride = 1,
+    padding = 0,
+    dilation = 1,
+    groups = 1,
+  } = parameters<ConvOptions>(op, ["stride", "padding", "dilation", "groups"], options);
   const batched = withBatch(op, rank, input, weight);
   assertGroups(op, weight.shape, groups);
   if (batched.size(1) !== weight.size(1) * groups) {
@@ -96,7 +110,13 @@ function transposed(rank: number, input: Tensor, weight: Tensor, rest: readonly 
   const op = `convTranspose${rank}d`;
   const [bias, options] = biasAndOptions(rest);
   const names = ["stride", "padding", "outputPadding", "groups", "dilation"] as const;
-  const { stride = 1, padding = 0, outputPadding = 0, groups = 1, dilation = 1 } = parameters<ConvTransposeOptions>(op, names, options);
+  const {
+    stride = 1,
+    padding = 0,
+    outputPadding = 0,
+    groups = 1,
+    dilation = 1,
+  } = parameters<ConvTransposeOptions>(op, names, options);
   const batched = withBatch(op, rank, input, weight);
   assertGroups(op, weight.shape, groups);
   if (batched.size(1) !== weight.size(0)) {
@@ -127,12 +147,20 @@ function transposed(rank: number, input: Tensor, weight: Tensor, rest: readonly 
       { op },
     );
   }
-  const attrs: Convolution = { input: size, kernel, output: spatial, stride: steps, dilation: gaps, padding: zeros, groups };
+  const attrs: Convolution = {
+    input: size,
+    kernel,
+    output: spatial,
+    stride: steps,
+    dilation: gaps,
+    padding: zeros,
+    groups,
+  };
   const result = apply(inputOp, bias === undefined ? [batched, weight] : [batched, weight, bias], attrs);
   return batched === input ? result : result.squeeze(0);
 }
 
-// --- arguments ------------------------------------------------------------------------------------------------------------------
+// --- arguments ---------------------------------------------------------------------------------------------------
 
 /** A bias may be left out, with or without a placeholder. */
 function biasAndOptions(rest: readonly unknown[]): [bias: Tensor | undefined, options: readonly unknown[]] {
@@ -143,11 +171,20 @@ function biasAndOptions(rest: readonly unknown[]): [bias: Tensor | undefined, op
 
 /** @throws ValueError unless there is one whole number for each spatial dimension */
 export function perDimension(op: string, name: string, value: PerDimension, rank: number): readonly number[] {
-  const list = typeof value === "number" ? new Array<number>(rank).fill(value) : value.length === 1 ? new Array<number>(rank).fill(value[0]) : value;
+  const list =
+    typeof value === "number"
+      ? new Array<number>(rank).fill(value)
+      : value.length === 1
+        ? new Array<number>(rank).fill(value[0])
+        : value;
   if (list.length !== rank) {
-    throw new ValueError(`expected ${name} to be a single integer value or a list of ${rank} values to match the dimensions, but got ${name}=[${list.join(", ")}]`, { op });
+    throw new ValueError(
+      `expected ${name} to be a single integer value or a list of ${rank} values to match the dimensions, but got ${name}=[${list.join(", ")}]`,
+      { op },
+    );
   }
-  if (!list.every((size) => Number.isInteger(size))) throw new ValueError(`${name} must be whole numbers, but got [${list.join(", ")}]`, { op });
+  if (!list.every((size) => Number.isInteger(size)))
+    throw new ValueError(`${name} must be whole numbers, but got [${list.join(", ")}]`, { op });
   return list;
 }
 
@@ -163,7 +200,10 @@ function notNegative(op: string, name: string, sizes: readonly number[]): readon
 
 function withBatch(op: string, rank: number, input: Tensor, weight: Tensor): Tensor {
   if (weight.dim() !== rank + 2) {
-    throw new ShapeError(`expected ${rank + 2}D weight for ${op}, but got weight of size: [${weight.shape.join(", ")}]`, { op });
+    throw new ShapeError(
+      `expected ${rank + 2}D weight for ${op}, but got weight of size: [${weight.shape.join(", ")}]`,
+      { op },
+    );
   }
   if (input.dim() === rank + 2) return input;
   if (input.dim() === rank + 1) return input.unsqueeze(0);
@@ -201,11 +241,13 @@ function paddingSizes(
 ): { readonly before: readonly number[]; readonly both: readonly number[] } {
   if (padding === "valid") return { before: kernel.map(() => 0), both: kernel.map(() => 0) };
   if (padding === "same") {
-    if (stride.some((step) => step !== 1)) throw new ValueError("padding='same' is not supported for strided convolutions", { op });
+    if (stride.some((step) => step !== 1))
+      throw new ValueError("padding='same' is not supported for strided convolutions", { op });
     const both = kernel.map((size, d) => dilation[d] * (size - 1));
     return { before: both.map((zeros) => Math.floor(zeros / 2)), both };
   }
-  if (typeof padding === "string") throw new ValueError(`Invalid padding string: '${padding}'`, { op, remedy: `Give sizes, "valid" or "same".` });
+  if (typeof padding === "string")
+    throw new ValueError(`Invalid padding string: '${padding}'`, { op, remedy: `Give sizes, "valid" or "same".` });
   const before = notNegative(op, "padding", perDimension(op, "padding", padding, kernel.length));
   return { before, both: before.map((zeros) => 2 * zeros) };
 }

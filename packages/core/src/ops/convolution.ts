@@ -1,7 +1,7 @@
 /**
- * The launches of convolutions: the sums over windows that tie x `[n, c, ...input]`, w `[o, c / groups, ...kernel]` and y
- * `[n, o, ...output]` together, each from the two others. Small ones and those of many groups run as one loop over windows, which
- * leaves x by guarded loads; large ones copy the windows apart and go through the matrix product.
+ * The launches of convolutions: the sums over windows that tie x `[n, c, ...input]`, w `[o, c / groups, ...kernel]` and
+ * y `[n, o, ...output]` together, each from the two others. Small ones and those of many groups run as one loop over
+ * windows, which leaves x by guarded loads; large ones copy the windows apart and go through the matrix product.
  */
 import { Graph } from "../kernel/build.ts";
 import type { Expr } from "../kernel/build.ts";
@@ -43,7 +43,11 @@ export function convolve(places: Places, target: Place, attrs: Convolution): voi
   if (numelOf(places[target].shape) === 0) return;
   const perGroup = w.shape[1] * (w.shape[0] / attrs.groups);
   const work = numelOf(y.shape) * w.shape[1] * numelOf(attrs.kernel);
-  if (work < worthUnfolding || (attrs.groups > 1 && perGroup < smallestGroup) || x.device.routines.has(kernelName(target, attrs))) {
+  if (
+    work < worthUnfolding ||
+    (attrs.groups > 1 && perGroup < smallestGroup) ||
+    x.device.routines.has(kernelName(target, attrs))
+  ) {
     convolveByLoop(places, target, attrs);
   } else {
     convolveByProduct(places, target, attrs);
@@ -55,7 +59,7 @@ function kernelName(target: Place, { kernel }: Convolution): string {
   return `conv${kernel.length}d${target === "y" ? "" : target === "x" ? "Input" : "Weight"}`;
 }
 
-// --- through the matrix product -------------------------------------------------------------------------------------------------
+// --- through the matrix product ----------------------------------------------------------------------------------
 
 /** `convolve` by copying windows apart and multiplying matrices. There must be something to multiply. */
 export function convolveByProduct(places: Places, target: Place, attrs: Convolution): void {
@@ -83,7 +87,10 @@ interface Products {
   readonly weight: Contraction;
 }
 
-/** Columns are `[n, c, ...kernel, ...output]`; for the weight `[c, ...kernel, n, ...output]`, so that what is summed over is one axis. */
+/**
+ * Columns are `[n, c, ...kernel, ...output]`; for the weight `[c, ...kernel, n, ...output]`, so that what is summed
+ * over is one axis.
+ */
 function productsOf(rank: number): Products {
   const [kernel, spatial] = ["ijl".slice(0, rank), "pqr".slice(0, rank)];
   const [weight, output, columns] = [`oc${kernel}`, `no${spatial}`, `nc${kernel}${spatial}`];
@@ -105,7 +112,9 @@ function forChunks({ x }: Places, { kernel, output }: Windows, use: (from: numbe
 
 /** One element a window, next to each other: the windows are x itself. */
 function isPointwise({ kernel, stride, padding }: Windows): boolean {
-  return kernel.every((size) => size === 1) && stride.every((step) => step === 1) && padding.every((zeros) => zeros === 0);
+  return (
+    kernel.every((size) => size === 1) && stride.every((step) => step === 1) && padding.every((zeros) => zeros === 0)
+  );
 }
 
 function unfoldedOutput(places: Places, attrs: Convolution): void {
@@ -171,7 +180,7 @@ function movedAxis(value: LocalValue, from: number, to: number): LocalValue {
   return new LocalValue(value.storage, value.dtype, move(value.shape), move(value.strides), value.offset);
 }
 
-// --- as one loop over windows ---------------------------------------------------------------------------------------------------
+// --- as one loop over windows ------------------------------------------------------------------------------------
 
 /** What a loop needs to know of a value: where it is, and its stride along each axis. */
 interface Walk {
@@ -197,8 +206,10 @@ export function convolveByLoop({ x, w, y }: Places, target: Place, attrs: Convol
   const stepped = xs.map((step, d) => step * stride[d]);
   const dilated = xs.map((step, d) => step * dilation[d]);
   const before = -xs.reduce((sum, step, d) => sum + step * padding[d], 0);
-  // What the windows read stays inside x if there is nothing around it; the gradient of x asks which windows read an element.
-  const inside = padding.every((zeros) => zeros === 0) && output.every((count, d) => (count - 1) * stride[d] + (kernel[d] - 1) * dilation[d] < input[d]);
+  // What the windows read stays inside x if there is nothing around it.
+  const inside =
+    padding.every((zeros) => zeros === 0) &&
+    output.every((count, d) => (count - 1) * stride[d] + (kernel[d] - 1) * dilation[d] < input[d]);
   const strided = stride.some((step) => step !== 1);
   const walk = (value: LocalValue, strides: readonly number[], shift = 0): Walk => ({ value, strides, shift });
   let sizes: readonly number[];
@@ -286,7 +297,11 @@ function windowLoad(body: Graph, type: DType, target: Place, rank: number, varia
   return body.load(0, type, target === "x" ? { indirect, guard } : { guard });
 }
 
-function sumOfProducts(body: Graph, type: DType, windows: Expr): Pick<LoopKernel, "body" | "accumulators" | "step" | "epilogue" | "stores"> {
+function sumOfProducts(
+  body: Graph,
+  type: DType,
+  windows: Expr,
+): Pick<LoopKernel, "body" | "accumulators" | "step" | "epilogue" | "stores"> {
   const epilogue = new Graph();
   const sum = body.accumulator(0, type).add(windows.mul(body.load(1, type)));
   return {

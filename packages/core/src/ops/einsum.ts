@@ -14,9 +14,10 @@ export interface Labelled {
 }
 
 /**
- * Einstein summation (`torch.einsum`): `einsum("bij,bjk->bik", x, y)`. Subscripts are letters; "..." stands for the dimensions
- * that have none, which broadcast; a repeated subscript takes a diagonal; without "->" the result has the subscripts that occur
- * once, in alphabetical order. Operands come one by one or in one list and are contracted from left to right.
+ * Einstein summation (`torch.einsum`): `einsum("bij,bjk->bik", x, y)`. Subscripts are letters; "..." stands for the
+ * dimensions that have none, which broadcast; a repeated subscript takes a diagonal; without "->" the result has the
+ * subscripts that occur once, in alphabetical order. Operands come one by one or in one list and are contracted from
+ * left to right.
  * @throws ShapeError, ValueError, DTypeError
  */
 export function einsum(equation: string, ...operands: readonly (Tensor | readonly Tensor[])[]): Tensor {
@@ -26,7 +27,9 @@ export function einsum(equation: string, ...operands: readonly (Tensor | readonl
   return contractAll(withoutRepeats(terms), output);
 }
 
-/** Contracts labelled tensors from left to right: equal labels run together, those that `output` lacks are summed over. */
+/**
+ * Contracts labelled tensors from left to right: equal labels run together, those that `output` lacks are summed over.
+ */
 export function contractAll(terms: readonly Labelled[], output: readonly string[]): Tensor {
   let [result, ...rest] = terms;
   while (rest.length > 0) {
@@ -38,7 +41,8 @@ export function contractAll(terms: readonly Labelled[], output: readonly string[
     const dtype = promoteTypes(x.tensor.dtype, y.tensor.dtype);
     const widened = x.tensor.dtype !== result.tensor.dtype || y.tensor.dtype !== next.tensor.dtype;
     const operands = widened ? [x, y].map((term) => ({ ...term, tensor: term.tensor.to(dtype) })) : [x, y];
-    const labels = later.length === 0 ? output : [...new Set([...x.labels, ...y.labels])].filter((label) => needed.has(label));
+    const labels =
+      later.length === 0 ? output : [...new Set([...x.labels, ...y.labels])].filter((label) => needed.has(label));
     result = { tensor: contractPair(operands[0], operands[1], labels), labels };
     rest = later;
   }
@@ -66,7 +70,10 @@ function sumOut({ tensor, labels }: Labelled, isKept: (label: string) => boolean
   return { tensor: tensor.sum(dims), labels: labels.filter(isKept) };
 }
 
-/** Where a label has size 1 in one tensor and more in another, the first does without it: repeating is multiplying by one number. */
+/**
+ * Where a label has size 1 in one tensor and more in another, the first does without it: repeating is multiplying by
+ * one number.
+ */
 function withoutRepeats(terms: readonly Labelled[]): Labelled[] {
   const sizes = new Map<string, number>();
   terms.forEach(({ tensor, labels }, operand) => {
@@ -109,7 +116,7 @@ function diagonals(tensor: Tensor, labels: readonly string[], operand: number): 
   return { tensor, labels };
 }
 
-// --- the equation ---------------------------------------------------------------------------------------------------------------
+// --- the equation ------------------------------------------------------------------------------------------------
 
 interface Equation {
   readonly inputs: readonly (readonly string[])[];
@@ -139,7 +146,10 @@ function parse(equation: string, operands: readonly Tensor[]): Equation {
     width = Math.max(width, rank - named);
     return list.flatMap((token) => (token === ellipsis ? ellipsisLabels(rank - named) : [token]));
   });
-  const output = right === undefined ? implicitOutput(inputs, width) : tokens(right).flatMap((token) => (token === ellipsis ? ellipsisLabels(width) : [token]));
+  const output =
+    right === undefined
+      ? implicitOutput(inputs, width)
+      : tokens(right).flatMap((token) => (token === ellipsis ? ellipsisLabels(width) : [token]));
   for (const [i, label] of output.entries()) {
     if (output.indexOf(label) !== i) throw invalid(`output subscript ${label} appears more than once in the output`);
     if (!inputs.some((labels) => labels.includes(label))) {
@@ -157,7 +167,8 @@ function tokens(text: string): string[] {
       throw invalid(`invalid subscript given: "${token}"; subscripts must be in [a-zA-Z]`);
     }
   }
-  if (found.filter((token) => token === ellipsis).length > 1) throw invalid(`found "..." more than once in "${text.trim()}"`);
+  if (found.filter((token) => token === ellipsis).length > 1)
+    throw invalid(`found "..." more than once in "${text.trim()}"`);
   return found;
 }
 
@@ -176,19 +187,27 @@ function invalid(message: string): ValueError {
   return new ValueError(`einsum(): ${message}`, { op: "einsum" });
 }
 
-// --- tensordot ------------------------------------------------------------------------------------------------------------------
+// --- tensordot ---------------------------------------------------------------------------------------------------
 
 /**
  * Contracts dimensions of two tensors (`torch.tensordot`).
- * @param dims how many of the last dimensions of x and the first of y, or the dimensions of each: `[[1], [0]]`; default 2
+ * @param dims how many of the last dimensions of x and the first of y, or the dimensions of each: `[[1], [0]]`; default
+ * 2
  * @throws ShapeError where their sizes differ and neither is 1
  */
 export function tensordot(x: Tensor, y: Tensor, dims: TensordotDims | { readonly dims?: TensordotDims } = 2): Tensor {
-  const given = typeof dims === "number" || Array.isArray(dims) ? (dims as TensordotDims) : ((dims as { readonly dims?: TensordotDims }).dims ?? 2);
+  const given =
+    typeof dims === "number" || Array.isArray(dims)
+      ? (dims as TensordotDims)
+      : ((dims as { readonly dims?: TensordotDims }).dims ?? 2);
   const count = typeof given === "number" ? given : 0;
   if (count < 0) throw new ValueError(`tensordot expects dims >= 0, but got dims=${count}`, { op: "tensordot" });
-  const [first, second] = typeof given !== "number" ? given : [Array.from({ length: count }, (_, i) => i - count), Array.from({ length: count }, (_, i) => i)];
-  if (first.length !== second.length) throw new ShapeError("both dimension lists should have same length", { op: "tensordot" });
+  const [first, second] =
+    typeof given !== "number"
+      ? given
+      : [Array.from({ length: count }, (_, i) => i - count), Array.from({ length: count }, (_, i) => i)];
+  if (first.length !== second.length)
+    throw new ShapeError("both dimension lists should have same length", { op: "tensordot" });
   const labels = { x: x.shape.map((_, dim) => `x${dim}`), y: y.shape.map((_, dim) => `y${dim}`) };
   first.forEach((dim, i) => {
     const [own, other] = [normalizeDim(dim, x.dim(), "tensordot"), normalizeDim(second[i], y.dim(), "tensordot")];
@@ -202,7 +221,13 @@ export function tensordot(x: Tensor, y: Tensor, dims: TensordotDims | { readonly
     labels.x[own] = labels.y[other] = `k${i}`;
   });
   const output = [...labels.x, ...labels.y].filter((label) => !label.startsWith("k"));
-  return contractAll(withoutRepeats([{ tensor: x, labels: labels.x }, { tensor: y, labels: labels.y }]), output);
+  return contractAll(
+    withoutRepeats([
+      { tensor: x, labels: labels.x },
+      { tensor: y, labels: labels.y },
+    ]),
+    output,
+  );
 }
 
 export type TensordotDims = number | readonly [readonly number[], readonly number[]];

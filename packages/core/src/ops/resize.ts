@@ -18,7 +18,13 @@ import { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./pool.
 import { foldInto, windowCount, withWindows } from "./windows.ts";
 import type { Windows } from "./windows.ts";
 
-// --- columns --------------------------------------------------------------------------------------------------------------------
+// --- columns -----------------------------------------------------------------------------------------------------
+
+interface ColumnsOp extends Op<Windows> {
+  readonly kind: "index";
+  /** Leading dimensions that pass through one by one. */
+  readonly leading: 2;
+}
 
 function columnsOp(
   name: string,
@@ -26,10 +32,11 @@ function columnsOp(
   shape: (spatial: Windows) => readonly number[],
   move: (from: LocalValue, to: LocalValue, windows: Windows) => void,
   grad: GradientFunction<Windows>,
-): Op<Windows> {
+): ColumnsOp {
   return {
     name,
-    kind: "view",
+    kind: "index",
+    leading: 2,
     gradName,
     isView: false,
     outputs: 1,
@@ -50,7 +57,7 @@ function columnsOp(
 }
 
 /** `[n, c, ...input]` to all its windows `[n, c, ...kernel, ...output]`. */
-const unfoldOp: Op<Windows> = columnsOp(
+const unfoldOp: ColumnsOp = columnsOp(
   "unfold",
   "Im2Col",
   ({ kernel, output }) => [...kernel, ...output],
@@ -59,7 +66,13 @@ const unfoldOp: Op<Windows> = columnsOp(
 );
 
 /** The adjoint: sums of what windows hold for each element. */
-const foldOp: Op<Windows> = columnsOp("fold", "Col2Im", ({ input }) => input, foldInto, (g, _saved, windows) => apply(unfoldOp, [g], windows));
+const foldOp: ColumnsOp = columnsOp(
+  "fold",
+  "Col2Im",
+  ({ input }) => input,
+  foldInto,
+  (g, _saved, windows) => apply(unfoldOp, [g], windows),
+);
 
 interface ColumnOptions {
   readonly dilation?: PerDimension;
@@ -69,13 +82,30 @@ interface ColumnOptions {
 
 const columnParameters = ["dilation", "padding", "stride"] as const;
 
-function columnWindows(op: string, input: readonly number[], kernelSize: PerDimension, options: readonly unknown[]): Windows {
+function columnWindows(
+  op: string,
+  input: readonly number[],
+  kernelSize: PerDimension,
+  options: readonly unknown[],
+): Windows {
   const { dilation = 1, padding = 0, stride = 1 } = parameters<ColumnOptions>(op, columnParameters, options);
   const kernel = perDimension(op, "kernel_size", kernelSize, 2);
-  const [gaps, zeros, steps] = [perDimension(op, "dilation", dilation, 2), perDimension(op, "padding", padding, 2), perDimension(op, "stride", stride, 2)];
-  for (const [name, sizes, least] of [["kernel size", kernel, 1], ["dilation", gaps, 1], ["padding", zeros, 0], ["stride", steps, 1]] as const) {
+  const [gaps, zeros, steps] = [
+    perDimension(op, "dilation", dilation, 2),
+    perDimension(op, "padding", padding, 2),
+    perDimension(op, "stride", stride, 2),
+  ];
+  for (const [name, sizes, least] of [
+    ["kernel size", kernel, 1],
+    ["dilation", gaps, 1],
+    ["padding", zeros, 0],
+    ["stride", steps, 1],
+  ] as const) {
     if (sizes.some((size) => size < least)) {
-      throw new ValueError(`${name} should be ${least === 1 ? "greater than zero" : "non-negative"}, but got [${sizes.join(", ")}]`, { op });
+      throw new ValueError(
+        `${name} should be ${least === 1 ? "greater than zero" : "non-negative"}, but got [${sizes.join(", ")}]`,
+        { op },
+      );
     }
   }
   const output = input.map((size, d) => windowCount(size, kernel[d], steps[d], 2 * zeros[d], gaps[d]));
@@ -90,12 +120,15 @@ function columnWindows(op: string, input: readonly number[], kernelSize: PerDime
 }
 
 /**
- * All windows of an image as columns (`torch.nn.functional.unfold`): `[n, c, h, w]` or `[c, h, w]` to `[n, c * kh * kw, windows]`.
- * Options `dilation`, `padding`, `stride`. @throws ShapeError, ValueError
+ * All windows of an image as columns (`torch.nn.functional.unfold`): `[n, c, h, w]` or `[c, h, w]` to `[n, c * kh * kw,
+ * windows]`. Options `dilation`, `padding`, `stride`. @throws ShapeError, ValueError
  */
 export function unfold(input: Tensor, kernelSize: PerDimension, ...options: unknown[]): Tensor {
   const batched = input.dim() === 3 ? input.unsqueeze(0) : input;
-  if (batched.dim() !== 4) throw new ShapeError(`Expected 3D or 4D (batch mode) tensor for input, but got: [${input.shape.join(", ")}]`, { op: "unfold" });
+  if (batched.dim() !== 4)
+    throw new ShapeError(`Expected 3D or 4D (batch mode) tensor for input, but got: [${input.shape.join(", ")}]`, {
+      op: "unfold",
+    });
   const windows = columnWindows("unfold", batched.shape.slice(2), kernelSize, options);
   const rows = batched.size(1) * numelOf(windows.kernel);
   const result = apply(unfoldOp, [batched], windows).reshape([batched.size(0), rows, numelOf(windows.output)]);
@@ -103,12 +136,15 @@ export function unfold(input: Tensor, kernelSize: PerDimension, ...options: unkn
 }
 
 /**
- * Adds columns up into an image (`torch.nn.functional.fold`, the adjoint of `unfold`): `[n, c * kh * kw, windows]` or without n, to
- * `[n, c, ...outputSize]`. Options `dilation`, `padding`, `stride`. @throws ShapeError, ValueError
+ * Adds columns up into an image (`torch.nn.functional.fold`, the adjoint of `unfold`): `[n, c * kh * kw, windows]` or
+ * without n, to `[n, c, ...outputSize]`. Options `dilation`, `padding`, `stride`. @throws ShapeError, ValueError
  */
 export function fold(input: Tensor, outputSize: PerDimension, kernelSize: PerDimension, ...options: unknown[]): Tensor {
   const batched = input.dim() === 2 ? input.unsqueeze(0) : input;
-  if (batched.dim() !== 3) throw new ShapeError(`Expected 2D or 3D (batch mode) tensor for input, but got: [${input.shape.join(", ")}]`, { op: "fold" });
+  if (batched.dim() !== 3)
+    throw new ShapeError(`Expected 2D or 3D (batch mode) tensor for input, but got: [${input.shape.join(", ")}]`, {
+      op: "fold",
+    });
   const windows = columnWindows("fold", perDimension("fold", "output_size", outputSize, 2), kernelSize, options);
   const [taps, count] = [numelOf(windows.kernel), numelOf(windows.output)];
   if (batched.size(1) % taps !== 0) {
@@ -131,9 +167,12 @@ export function fold(input: Tensor, outputSize: PerDimension, kernelSize: PerDim
   return batched === input ? result : result.squeeze(0);
 }
 
-// --- pixel shuffle --------------------------------------------------------------------------------------------------------------
+// --- pixel shuffle -----------------------------------------------------------------------------------------------
 
-/** Channels to pixels (`torch.nn.functional.pixel_shuffle`): `[..., c * r * r, h, w]` to `[..., c, h * r, w * r]`. @throws ShapeError */
+/**
+ * Channels to pixels (`torch.nn.functional.pixel_shuffle`): `[..., c * r * r, h, w]` to `[..., c, h * r, w * r]`.
+ * @throws ShapeError
+ */
 export function pixelShuffle(input: Tensor, upscaleFactor: number): Tensor {
   const op = "pixelShuffle";
   assertImage(op, input, upscaleFactor);
@@ -148,10 +187,16 @@ export function pixelShuffle(input: Tensor, upscaleFactor: number): Tensor {
   const lead = input.shape.slice(0, -3);
   const at = lead.length;
   const order = [...lead.keys(), at, at + 3, at + 1, at + 4, at + 2];
-  return input.reshape([...lead, c / (r * r), r, r, h, w]).permute(order).reshape([...lead, c / (r * r), h * r, w * r]);
+  return input
+    .reshape([...lead, c / (r * r), r, r, h, w])
+    .permute(order)
+    .reshape([...lead, c / (r * r), h * r, w * r]);
 }
 
-/** Pixels to channels (`torch.nn.functional.pixel_unshuffle`): `[..., c, h * r, w * r]` to `[..., c * r * r, h, w]`. @throws ShapeError */
+/**
+ * Pixels to channels (`torch.nn.functional.pixel_unshuffle`): `[..., c, h * r, w * r]` to `[..., c * r * r, h, w]`.
+ * @throws ShapeError
+ */
 export function pixelUnshuffle(input: Tensor, downscaleFactor: number): Tensor {
   const op = "pixelUnshuffle";
   assertImage(op, input, downscaleFactor);
@@ -167,15 +212,23 @@ export function pixelUnshuffle(input: Tensor, downscaleFactor: number): Tensor {
   const lead = input.shape.slice(0, -3);
   const at = lead.length;
   const order = [...lead.keys(), at, at + 2, at + 4, at + 1, at + 3];
-  return input.reshape([...lead, c, h / r, r, w / r, r]).permute(order).reshape([...lead, c * r * r, h / r, w / r]);
+  return input
+    .reshape([...lead, c, h / r, r, w / r, r])
+    .permute(order)
+    .reshape([...lead, c * r * r, h / r, w / r]);
 }
 
 function assertImage(op: string, input: Tensor, factor: number): void {
-  if (input.dim() < 3) throw new ShapeError(`${op} expects input to have at least 3 dimensions, but got input with ${input.dim()} dimension(s)`, { op });
-  if (!Number.isInteger(factor) || factor <= 0) throw new ValueError(`${op} expects a positive factor, but got ${factor}`, { op });
+  if (input.dim() < 3)
+    throw new ShapeError(
+      `${op} expects input to have at least 3 dimensions, but got input with ${input.dim()} dimension(s)`,
+      { op },
+    );
+  if (!Number.isInteger(factor) || factor <= 0)
+    throw new ValueError(`${op} expects a positive factor, but got ${factor}`, { op });
 }
 
-// --- interpolation --------------------------------------------------------------------------------------------------------------
+// --- interpolation -----------------------------------------------------------------------------------------------
 
 export type InterpolateMode = "nearest" | "nearest-exact" | "linear" | "bilinear" | "trilinear" | "area";
 
@@ -193,41 +246,73 @@ export interface InterpolateOptions {
 
 const ranks = [1, 2, 3] as const;
 const nearestOps = ranks.map((rank) => defineWindowSum("interpolate", `UpsampleNearest${rank}D`));
-const linearOps = ["UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleTrilinear3D"].map((gradName) => defineWindowSum("interpolate", gradName));
+const linearOps = ["UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleTrilinear3D"].map((gradName) =>
+  defineWindowSum("interpolate", gradName),
+);
 const areaPools = [adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d] as const;
 const linearModes: readonly string[] = ["linear", "bilinear", "trilinear"];
 
 /**
- * Resizes the spatial dimensions of `[n, c, ...]` (`torch.nn.functional.interpolate`). @throws ShapeError, ValueError, DTypeError
+ * Resizes the spatial dimensions of `[n, c, ...]` (`torch.nn.functional.interpolate`). @throws ShapeError, ValueError,
+ * DTypeError
  */
 export function interpolate(input: Tensor, ...options: unknown[]): Tensor {
   const op = "interpolate";
   const names = ["size", "scaleFactor", "mode", "alignCorners", "recomputeScaleFactor"] as const;
-  const { size, scaleFactor, mode = "nearest", alignCorners, recomputeScaleFactor = false } = parameters<InterpolateOptions>(op, names, options);
+  const {
+    size,
+    scaleFactor,
+    mode = "nearest",
+    alignCorners,
+    recomputeScaleFactor = false,
+  } = parameters<InterpolateOptions>(op, names, options);
   const spatial = input.shape.slice(2);
   const rank = spatial.length;
-  if (rank < 1 || rank > 3) throw new ShapeError(`interpolate() takes input of 3 to 5 dimensions, got ${input.dim()}`, { op });
+  if (rank < 1 || rank > 3)
+    throw new ShapeError(`interpolate() takes input of 3 to 5 dimensions, got ${input.dim()}`, { op });
   const isLinear = linearModes.includes(mode);
   if (isLinear ? linearModes[rank - 1] !== mode : !["nearest", "nearest-exact", "area"].includes(mode)) {
-    throw new ValueError(`Got ${input.dim()}D input, but ${mode} mode needs another number of dimensions or is unknown`, {
-      op,
-      remedy: `Modes for ${input.dim()}D input: nearest, nearest-exact, area, ${linearModes[rank - 1]}.`,
-    });
+    throw new ValueError(
+      `Got ${input.dim()}D input, but ${mode} mode needs another number of dimensions or is unknown`,
+      {
+        op,
+        remedy: `Modes for ${input.dim()}D input: nearest, nearest-exact, area, ${linearModes[rank - 1]}.`,
+      },
+    );
   }
   if (alignCorners !== undefined && !isLinear) {
-    throw new ValueError("alignCorners can only be set with the interpolating modes: linear | bilinear | trilinear", { op });
+    throw new ValueError("alignCorners can only be set with the interpolating modes: linear | bilinear | trilinear", {
+      op,
+    });
   }
-  if (isLinear && !isFloat(input.dtype)) throw new DTypeError(`"${op}" with mode ${mode} not implemented for ${input.dtype}`, { op });
+  if (isLinear && !isFloat(input.dtype))
+    throw new DTypeError(`"${op}" with mode ${mode} not implemented for ${input.dtype}`, { op });
   if ((size === undefined) === (scaleFactor === undefined)) {
-    throw new ValueError(size === undefined ? "either size or scaleFactor should be defined" : "only one of size or scaleFactor should be defined", { op });
+    throw new ValueError(
+      size === undefined
+        ? "either size or scaleFactor should be defined"
+        : "only one of size or scaleFactor should be defined",
+      { op },
+    );
   }
-  const growth = scaleFactor === undefined ? undefined : typeof scaleFactor === "number" ? spatial.map(() => scaleFactor) : scaleFactor;
+  const growth =
+    scaleFactor === undefined
+      ? undefined
+      : typeof scaleFactor === "number"
+        ? spatial.map(() => scaleFactor)
+        : scaleFactor;
   if (growth !== undefined && growth.length !== rank) {
     throw new ValueError(`scaleFactor must have ${rank} values, got [${growth.join(", ")}]`, { op });
   }
-  const output = growth === undefined ? perDimension(op, "size", size ?? 1, rank) : spatial.map((own, d) => Math.floor(own * growth[d]));
+  const output =
+    growth === undefined
+      ? perDimension(op, "size", size ?? 1, rank)
+      : spatial.map((own, d) => Math.floor(own * growth[d]));
   if (output.some((own) => own <= 0) || spatial.includes(0)) {
-    throw new ShapeError(`Input and output sizes should be greater than 0, but got input [${spatial.join(", ")}] output [${output.join(", ")}]`, { op });
+    throw new ShapeError(
+      `Input and output sizes should be greater than 0, but got input [${spatial.join(", ")}] output [${output.join(", ")}]`,
+      { op },
+    );
   }
   if (mode === "area") return areaPools[rank - 1](input, output);
   const scales = spatial.map((own, d) => {
@@ -235,7 +320,13 @@ export function interpolate(input: Tensor, ...options: unknown[]): Tensor {
     return growth === undefined || recomputeScaleFactor ? own / output[d] : 1 / growth[d];
   });
   const attrs: WindowAttrs = {
-    sampler: isLinear ? (alignCorners === true ? "linearAligned" : "linear") : mode === "nearest" ? "nearest" : "nearestExact",
+    sampler: isLinear
+      ? alignCorners === true
+        ? "linearAligned"
+        : "linear"
+      : mode === "nearest"
+        ? "nearest"
+        : "nearestExact",
     input: spatial,
     output,
     taps: spatial.map(() => (isLinear ? 2 : 1)),

@@ -1,6 +1,7 @@
 /**
- * Sliding windows as strided views. A window reads `x[o * stride + k * dilation - padding]`: once x has zeros around it, all windows
- * together are one view of it, so that taking them apart is one copy and putting them back is one addition per kernel element.
+ * Sliding windows as strided views. A window reads `x[o * stride + k * dilation - padding]`: once x has zeros around
+ * it, all windows together are one view of it, so that taking them apart is one copy and putting them back is one
+ * addition per kernel element.
  */
 import { numelOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -42,7 +43,11 @@ function fitsInside(windows: Windows): boolean {
 }
 
 /** The part of a padded x `[n, c, ...reach]` that holds x itself, and the part of x that it holds. */
-function interior(x: LocalValue, padded: LocalValue, { padding, input }: Windows): [ofX: LocalValue, ofPadded: LocalValue] {
+function interior(
+  x: LocalValue,
+  padded: LocalValue,
+  { padding, input }: Windows,
+): [ofX: LocalValue, ofPadded: LocalValue] {
   let [own, inner] = [x, padded];
   padding.forEach((zeros, d) => {
     const length = Math.max(0, Math.min(input[d], padded.shape[d + 2] - zeros));
@@ -59,14 +64,18 @@ function windowsIn(x: LocalValue, { kernel, output, stride, dilation }: Windows)
     x.storage,
     x.dtype,
     [...x.shape.slice(0, 2), ...kernel, ...output],
-    [...x.strides.slice(0, 2), ...spatial.map((step, d) => step * dilation[d]), ...spatial.map((step, d) => step * stride[d])],
+    [
+      ...x.strides.slice(0, 2),
+      ...spatial.map((step, d) => step * dilation[d]),
+      ...spatial.map((step, d) => step * stride[d]),
+    ],
     x.offset,
   );
 }
 
 /**
- * Calls `use` with all windows of x `[n, c, ...input]`, as a view `[n, c, ...kernel, ...output]` of x or of a padded copy that lives
- * until `use` returns.
+ * Calls `use` with all windows of x `[n, c, ...input]`, as a view `[n, c, ...kernel, ...output]` of x or of a padded
+ * copy that lives until `use` returns.
  */
 export function withWindows(x: LocalValue, windows: Windows, use: (view: LocalValue) => void): void {
   if (fitsInside(windows)) {
@@ -87,7 +96,10 @@ export function accumulateInto(total: LocalValue, part: LocalValue): void {
   accumulate.run([total, part], [], [total], total);
 }
 
-/** The adjoint of taking windows: overwrites `x` with the sums of what the windows `columns` `[n, c, ...kernel, ...output]` hold for it. */
+/**
+ * The adjoint of taking windows: overwrites `x` with the sums of what the windows `columns` `[n, c, ...kernel,
+ * ...output]` hold for it.
+ */
 export function foldInto(columns: LocalValue, x: LocalValue, windows: Windows): void {
   if (fitsInside(windows)) {
     fillWith(x, 0);

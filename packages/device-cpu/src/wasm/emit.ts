@@ -210,7 +210,6 @@ export class GraphEmitter {
 
   /** How vector `unit` of a group reaches its values. */
   source(unit: number): VectorSource {
-    const { f } = this.frame;
     return {
       nodes: this.plan.nodes,
       push: (id) => this.pushVector(id, unit),

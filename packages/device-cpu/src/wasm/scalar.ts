@@ -228,7 +228,8 @@ function emitInteger(
     f.op(Op.i32Or);
     f.op(Op.select);
   };
-  switch (node.op) {
+  const op: string = node.op;
+  switch (op) {
     case "neg": zero(); pushA(); f.op(pick(Op.i32Sub, Op.i64Sub)); break;
     case "not": pushA(); number(-1); f.op(pick(Op.i32Xor, Op.i64Xor)); break;
     case "abs": {
@@ -275,8 +276,8 @@ function emitInteger(
       f.op(Op.i64Mul); f.i64(32n); f.op(Op.i64ShrU); f.op(Op.i32WrapI64);
       break;
     default:
-      if (!has(integerBinary, node.op)) throw new InternalError(`no instruction for ${node.op} of ${type}`);
-      pushA(); pushB(); f.op(integerBinary[node.op][wide]);
+      if (!has(integerBinary, op)) throw new InternalError(`no instruction for ${op} of ${type}`);
+      pushA(); pushB(); f.op(integerBinary[op][wide]);
   }
   if (type === "uint8") {
     f.i32(0xff);

@@ -46,12 +46,10 @@ export async function writeWorkload(folder: string): Promise<void> {
     shapes[`w${i}`] = [inputs, outputs];
     shapes[`b${i}`] = [outputs];
   });
-  const entries = Object.entries(tensors).map(([name, data]) => ({
-    name,
-    dtype: data instanceof Float32Array ? ("float32" as const) : ("int32" as const),
-    shape: shapes[name],
-    bytes: new Uint8Array(data.buffer as ArrayBuffer),
-  }));
+  const entries = Object.entries(tensors).map(([name, data]) => {
+    const dtype = data instanceof Float32Array ? ("float32" as const) : ("int32" as const);
+    return [name, { dtype, shape: shapes[name], bytes: new Uint8Array(data.buffer as ArrayBuffer) }] as const;
+  });
   writeFileSync(join(folder, "workload.safetensors"), io.encodeSafetensors(entries));
 }
 
@@ -63,13 +61,11 @@ export interface Workload {
 
 export function readWorkload(folder: string): Workload {
   const { tensors } = io.decodeSafetensors(readFileSync(join(folder, "workload.safetensors")));
-  const floats = (name: string): Float32Array => {
-    const bytes = tensors.get(name)?.bytes ?? new Uint8Array();
-    return new Float32Array(bytes.slice().buffer);
-  };
+  const bufferOf = (name: string): ArrayBuffer => new Uint8Array(tensors.get(name)?.bytes ?? []).buffer;
+  const floats = (name: string): Float32Array => new Float32Array(bufferOf(name));
   return {
     images: floats("images"),
-    labels: new Int32Array((tensors.get("labels")?.bytes ?? new Uint8Array()).slice().buffer),
+    labels: new Int32Array(bufferOf("labels")),
     weights: layers.map((_, i) => ({ w: floats(`w${i}`), b: floats(`b${i}`) })),
   };
 }

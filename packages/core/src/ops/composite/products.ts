@@ -37,9 +37,12 @@ export const ger = outer;
  * @throws ShapeError
  */
 export function bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  if (weight.dim() !== 3) throw new ShapeError(`bilinear(): weight must be 3D, got ${weight.dim()}D`, { op: "bilinear" });
+  if (weight.dim() !== 3)
+    throw new ShapeError(`bilinear(): weight must be 3D, got ${weight.dim()}D`, { op: "bilinear" });
   if (x1.dim() !== x2.dim()) {
-    throw new ShapeError(`bilinear(): input dimensions do not match: got ${x1.dim()} and ${x2.dim()}`, { op: "bilinear" });
+    throw new ShapeError(`bilinear(): input dimensions do not match: got ${x1.dim()} and ${x2.dim()}`, {
+      op: "bilinear",
+    });
   }
   [x1, x2].forEach((x, i) => {
     if (x.size(-1) === weight.size(i + 1) && x.shape.slice(0, -1).every((size, dim) => size === x1.size(dim))) return;
@@ -64,24 +67,31 @@ export function bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias?: Tensor):
 export function vecdot(x: Tensor, y: Tensor, options: { readonly dim?: number } = {}): Tensor {
   const { dim = -1 } = options;
   if (x.size(dim) !== y.size(dim)) {
-    throw new ShapeError(`linalg.vecdot: Expected x and y to have the same size along dim ${dim}, but got ${x.size(dim)} and ${y.size(dim)}`, { op: "vecdot" });
+    throw new ShapeError(
+      `linalg.vecdot: Expected x and y to have the same size along dim ${dim}, but got ${x.size(dim)} and ${y.size(dim)}`,
+      { op: "vecdot" },
+    );
   }
   return apply(vecdotOp, [x.movedim(dim, -1), y.movedim(dim, -1)], plain);
 }
 
 /**
- * The product of several matrices in the order that takes the fewest multiplications (`torch.linalg.multi_dot`). The first and
- * the last may be vectors.
+ * The product of several matrices in the order that takes the fewest multiplications (`torch.linalg.multi_dot`). The
+ * first and the last may be vectors.
  * @throws ShapeError, ValueError
  */
 export function multiDot(tensors: readonly Tensor[]): Tensor {
-  if (tensors.length < 2) throw new ValueError(`multi_dot(): expected at least 2 tensors but got ${tensors.length}`, { op: "multiDot" });
+  if (tensors.length < 2)
+    throw new ValueError(`multi_dot(): expected at least 2 tensors but got ${tensors.length}`, { op: "multiDot" });
   const last = tensors.length - 1;
   const matrices = tensors.map((tensor, i) => {
     if (tensor.dim() === 1 && i === 0) return tensor.unsqueeze(0);
     if (tensor.dim() === 1 && i === last) return tensor.unsqueeze(1);
     if (tensor.dim() === 2) return tensor;
-    throw new ShapeError(`multi_dot(): tensor ${i} must be 2D${i === 0 || i === last ? " or 1D" : ""} but got ${tensor.dim()}D`, { op: "multiDot" });
+    throw new ShapeError(
+      `multi_dot(): tensor ${i} must be 2D${i === 0 || i === last ? " or 1D" : ""} but got ${tensor.dim()}D`,
+      { op: "multiDot" },
+    );
   });
   matrices.forEach((matrix, i) => {
     if (i === 0 || matrices[i - 1].size(1) === matrix.size(0)) return;
@@ -97,7 +107,10 @@ export function multiDot(tensors: readonly Tensor[]): Tensor {
     return product(from, split).mm(product(split + 1, to));
   };
   const result = product(0, last);
-  const shape = [...(tensors[0].dim() === 1 ? [] : [result.size(0)]), ...(tensors[last].dim() === 1 ? [] : [result.size(1)])];
+  const shape = [
+    ...(tensors[0].dim() === 1 ? [] : [result.size(0)]),
+    ...(tensors[last].dim() === 1 ? [] : [result.size(1)]),
+  ];
   return shape.length === 2 ? result : result.reshape(shape);
 }
 
@@ -133,15 +146,21 @@ function bestSplits(sizes: readonly number[]): number[][] {
  */
 export function matrixPower(x: Tensor, n: number): Tensor {
   if (x.dim() < 2 || x.size(-1) !== x.size(-2)) {
-    throw new ShapeError(`linalg.matrix_power: A must be batches of square matrices, but they are [${x.shape.join(", ")}]`, { op: "matrixPower" });
+    throw new ShapeError(
+      `linalg.matrix_power: A must be batches of square matrices, but they are [${x.shape.join(", ")}]`,
+      { op: "matrixPower" },
+    );
   }
   if (!Number.isInteger(n) || n < 0) {
-    throw new ValueError(`matrixPower() takes whole powers from 0, got ${n}`, { op: "matrixPower", remedy: "There is no matrix inverse." });
+    throw new ValueError(`matrixPower() takes whole powers from 0, got ${n}`, {
+      op: "matrixPower",
+      remedy: "There is no matrix inverse.",
+    });
   }
   if (n === 0) return x.clone().copy_(eye(x.size(-1), { dtype: x.dtype, device: x.device }));
   let result: Tensor | undefined;
   let square = x;
-  for (let rest = n; ; ) {
+  for (let rest = n; ;) {
     if (rest % 2 === 1) result = result === undefined ? square : matmul(result, square);
     rest = Math.floor(rest / 2);
     if (rest === 0) return result === x ? x.clone() : (result ?? x);

@@ -1,9 +1,10 @@
 /**
- * The contract kind: sums of products, said by an index expression such as "...mk,...kn->...mn". Dimensions of one letter run
- * together; letters that the result lacks are summed over; "..." stands for any leading dimensions and broadcasts. Gradients are
- * contractions again: that of "X,Y->Z" with respect to X is "Z,Y->X".
+ * The contract kind: sums of products, said by an index expression such as "...mk,...kn->...mn". Dimensions of one
+ * letter run together; letters that the result lacks are summed over; "..." stands for any leading dimensions and
+ * broadcasts. Gradients are contractions again: that of "X,Y->Z" with respect to X is "Z,Y->X".
  *
- * In an expression for given ranks the "..." is spelled with capital letters: these, and only these, may repeat a size of 1.
+ * In an expression for given ranks the "..." is spelled with capital letters: these, and only these, may repeat a size
+ * of 1.
  */
 import { DTypeError, InternalError, ShapeError } from "../../errors.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -64,7 +65,8 @@ export function defineContract(name: string, entry: ContractEntry): ContractOp {
     gradName: entry.gradName ?? pascal(name),
     isView: false,
     outputs: 1,
-    gradientOf: (input) => (input < 2 ? gradientRule(spell, input === 0) : input === 2 && entry.addend !== undefined ? addendRule : undefined),
+    gradientOf: (input) =>
+      input < 2 ? gradientRule(spell, input === 0) : input === 2 && entry.addend !== undefined ? addendRule : undefined,
 
     infer(inputs): Meta[] {
       const [x, y, addend] = metas(inputs, name);
@@ -103,14 +105,15 @@ const contractions = new Map<string, ContractOp>();
 /** The op of an index expression that no entry names (einsum's, tensordot's, gradients'). */
 export function contraction(index: string): ContractOp {
   let op = contractions.get(index);
-  if (op === undefined) contractions.set(index, (op = defineContract("contract", { index, gradName: gradNames[index] })));
+  if (op === undefined)
+    contractions.set(index, (op = defineContract("contract", { index, gradName: gradNames[index] })));
   return op;
 }
 
 /** Matrix products that arise as gradients of matrix products are known to autograd by PyTorch's names. */
 const gradNames: Readonly<Record<string, string>> = { "mk,kn->mn": "Mm", "mn,kn->mk": "Mm", "mk,mn->kn": "Mm" };
 
-// --- gradients ------------------------------------------------------------------------------------------------------------------
+// --- gradients ---------------------------------------------------------------------------------------------------
 
 function gradientRule(spell: Speller, ofFirst: boolean): GradientRule<ContractAttrs> {
   return {
@@ -121,8 +124,12 @@ function gradientRule(spell: Speller, ofFirst: boolean): GradientRule<ContractAt
       const [own, ownIndex, other, otherIndex] = ofFirst ? [first, x, saved.b, y] : [second, y, saved.a, x];
       // A dimension of size 1 that was repeated takes the sum over its repetitions.
       const isRepeated = (letter: string, dim: number): boolean =>
-        isBroadcast(letter) && own.shape[dim] === 1 && (g.shape[out.indexOf(letter)] ?? other.shape[otherIndex.indexOf(letter)]) !== 1;
-      const kept = [...ownIndex].filter((letter, dim) => !isRepeated(letter, dim)).join("");
+        isBroadcast(letter) &&
+        own.shape[dim] === 1 &&
+        (g.shape[out.indexOf(letter)] ?? other.shape[otherIndex.indexOf(letter)]) !== 1;
+      const kept = Array.from(ownIndex)
+        .filter((letter, dim) => !isRepeated(letter, dim))
+        .join("");
       const gradient = ofFirst
         ? apply(contraction(`${out},${otherIndex}->${kept}`), [g, other], plain)
         : apply(contraction(`${otherIndex},${out}->${kept}`), [other, g], plain);
@@ -137,18 +144,20 @@ const addendRule: GradientRule<ContractAttrs> = {
   rule: (g, _saved, { beta }) => (beta === 1 ? g : g.mul(beta)),
 };
 
-// --- index expressions ----------------------------------------------------------------------------------------------------------
+// --- index expressions -------------------------------------------------------------------------------------------
 
 /** The contraction that an expression means for operands of given ranks. */
 type Speller = (xRank: number, yRank: number) => Contraction;
 
-const capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+/** For the dimensions under "...", of which A is the last. */
+const capitals = "ZYXWVUTSRQPONMLKJIHGFEDCBA";
 
 /** Reads an expression once; spells it for given ranks. */
 function speller(expression: string): Speller {
   const [operands, out] = expression.split("->");
   const [x, y] = operands.split(",");
-  if (out === undefined || y === undefined) throw new InternalError(`"${expression}" is not an expression of two operands and a result`);
+  if (out === undefined || y === undefined)
+    throw new InternalError(`"${expression}" is not an expression of two operands and a result`);
   const known = new Map<number, Contraction>();
   return (xRank, yRank) => {
     const key = xRank * 256 + yRank;
@@ -156,7 +165,10 @@ function speller(expression: string): Speller {
     if (meant === undefined) {
       const [xLead, yLead] = [leading(x, xRank), leading(y, yRank)];
       const lead = xLead.length > yLead.length ? xLead : yLead;
-      known.set(key, (meant = new Contraction(x.replace("...", xLead), y.replace("...", yLead), out.replace("...", lead))));
+      known.set(
+        key,
+        (meant = new Contraction(x.replace("...", xLead), y.replace("...", yLead), out.replace("...", lead))),
+      );
     }
     return meant;
   };
@@ -168,10 +180,10 @@ function leading(index: string, rank: number): string {
   if (count < 0 || (count > 0 && !index.includes("..."))) {
     throw new ShapeError(`an operand of ${rank} dimensions does not fit the index "${index}"`);
   }
-  return [...capitals.slice(0, count)].reverse().join("");
+  return capitals.slice(capitals.length - count);
 }
 
-// --- inference ------------------------------------------------------------------------------------------------------------------
+// --- inference ---------------------------------------------------------------------------------------------------
 
 function assertExpands(op: string, shape: Shape, target: Shape): void {
   const lead = target.length - shape.length;
@@ -194,7 +206,12 @@ function assertExpands(op: string, shape: Shape, target: Shape): void {
 
 /** PyTorch's names of dtypes in messages. */
 export const dtypeTitles: Readonly<Record<DType, string>> = {
-  float32: "Float", float64: "Double", int32: "Int", int64: "Long", uint8: "Byte", bool: "Bool",
+  float32: "Float",
+  float64: "Double",
+  int32: "Int",
+  int64: "Long",
+  uint8: "Byte",
+  bool: "Bool",
 };
 
 /** Products do not promote: all operands are of one dtype, as in PyTorch. @throws DTypeError */
@@ -207,7 +224,8 @@ function commonDType(op: string, [first, ...others]: readonly (Meta | undefined)
       remedy: "Operands of a product must have one dtype: convert with .to(dtype).",
     });
   }
-  if (dtype === "bool") throw new DTypeError(`"${op}" not implemented for 'Bool'`, { op, remedy: "Convert with .to(dtype) first." });
+  if (dtype === "bool")
+    throw new DTypeError(`"${op}" not implemented for 'Bool'`, { op, remedy: "Convert with .to(dtype) first." });
   return dtype;
 }
 

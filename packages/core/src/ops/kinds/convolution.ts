@@ -1,6 +1,6 @@
 /**
- * Convolutions as contractions over windows. Three tensors x, w and y are tied together; each of the three ops computes one of them
- * from the two others, so their gradients are one another: any order of derivative stays within the three.
+ * Convolutions as contractions over windows. Three tensors x, w and y are tied together; each of the three ops computes
+ * one of them from the two others, so their gradients are one another: any order of derivative stays within the three.
  */
 import { DTypeError, InternalError } from "../../errors.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -49,7 +49,11 @@ function defineConvolution(name: string, { index, target, operands, shape, grad 
       const [a, b] = [tensorMeta(first, name), tensorMeta(second, name)];
       assertSameDType(name, a.dtype, b.dtype, "weight");
       if (bias !== undefined) assertSameDType(name, a.dtype, tensorMeta(bias, name).dtype, "bias");
-      if (a.dtype === "bool") throw new DTypeError(`"${name}" not implemented for 'Bool'`, { op: name, remedy: "Convert with .to(dtype) first." });
+      if (a.dtype === "bool")
+        throw new DTypeError(`"${name}" not implemented for 'Bool'`, {
+          op: name,
+          remedy: "Convert with .to(dtype) first.",
+        });
       return [{ shape: shape(a, b, attrs), dtype: a.dtype }];
     },
 
@@ -57,7 +61,11 @@ function defineConvolution(name: string, { index, target, operands, shape, grad 
       const [first, second, bias] = inputs as readonly LocalValue[];
       const out = destination ?? allocate(first.device, meta.shape, meta.dtype);
       if (destination !== undefined) assertNoOverlap(destination, inputs, name);
-      convolve({ [target]: out, [operands[0]]: first, [operands[1]]: second } as Record<Place, LocalValue>, target, attrs);
+      convolve(
+        { [target]: out, [operands[0]]: first, [operands[1]]: second } as Record<Place, LocalValue>,
+        target,
+        attrs,
+      );
       if (bias !== undefined) addBias.run([out, overChannels(bias, out)], [], [out], out);
       return [out];
     },
@@ -67,7 +75,13 @@ function defineConvolution(name: string, { index, target, operands, shape, grad 
 /** A bias `[channels]` as it stands beside `[n, channels, ...]`. */
 function overChannels({ storage, dtype, shape, strides, offset }: LocalValue, out: LocalValue): LocalValue {
   const spatial = out.shape.slice(2);
-  return new LocalValue(storage, dtype, [shape[0], ...spatial.map(() => 1)], [strides[0], ...spatial.map(() => 0)], offset);
+  return new LocalValue(
+    storage,
+    dtype,
+    [shape[0], ...spatial.map(() => 1)],
+    [strides[0], ...spatial.map(() => 0)],
+    offset,
+  );
 }
 
 function biasGradient(g: Tensor): Tensor {
@@ -76,10 +90,13 @@ function biasGradient(g: Tensor): Tensor {
 
 function assertSameDType(op: string, input: DType, other: DType, what: string): void {
   if (input === other) return;
-  throw new DTypeError(`Input type (${dtypeTitles[input]}) and ${what} type (${dtypeTitles[other]}) should be the same`, {
-    op,
-    remedy: "Convert one of them with .to(dtype).",
-  });
+  throw new DTypeError(
+    `Input type (${dtypeTitles[input]}) and ${what} type (${dtypeTitles[other]}) should be the same`,
+    {
+      op,
+      remedy: "Convert one of them with .to(dtype).",
+    },
+  );
 }
 
 function tensorMeta(input: Meta | number, op: string): Meta {

@@ -35,7 +35,10 @@ const slide = ({ place, tap }: Spot, [size, stride, dilation, padding]: readonly
   return { at, inside: at.ge(0).and(at.lt(size)) };
 };
 
-/** Windows that divide x as evenly as whole elements allow: from `floor(place * size / places)` to `ceil((place + 1) * size / places)`. */
+/**
+ * Windows that divide x as evenly as whole elements allow: from `floor(place * size / places)` to `ceil((place + 1) *
+ * size / places)`.
+ */
 const divide = ({ place, places }: Omit<Spot, "tap">, size: Expr): { start: Expr; end: Expr } => ({
   start: place.mul(size).div(places),
   end: place.add(1).mul(size).add(places).sub(1).div(places),

@@ -1,6 +1,7 @@
 /**
- * Ops over windows of the spatial dimensions of `[n, c, ...input]`: weighted sums (average pooling, interpolation), their adjoints,
- * and maxima with indices. Where an output element reads is a *sampler*: a function of its place and of the tap along each dimension.
+ * Ops over windows of the spatial dimensions of `[n, c, ...input]`: weighted sums (average pooling, interpolation),
+ * their adjoints, and maxima with indices. Where an output element reads is a *sampler*: a function of its place and of
+ * the tap along each dimension.
  */
 import { DTypeError, InternalError } from "../../errors.ts";
 import { Graph } from "../../kernel/build.ts";
@@ -70,7 +71,9 @@ class Layout {
   }
 
   params(graph: Graph, d: number): Expr[] {
-    return Array.from({ length: this.#perDimension }, (_, i) => graph.scalar(d * this.#perDimension + i, this.scalars[d * this.#perDimension + i]));
+    return Array.from({ length: this.#perDimension }, (_, i) =>
+      graph.scalar(d * this.#perDimension + i, this.scalars[d * this.#perDimension + i]),
+    );
   }
 
   stride(d: number): number {
@@ -84,7 +87,11 @@ class Layout {
     for (let d = 0; d < this.rank; d++) {
       const place = graph.axis(2 + d);
       const tap = graph.axis(2 + this.rank + d);
-      const sample = this.sampler.locate({ place, tap, places: graph.size(2 + d), taps: graph.size(2 + this.rank + d) }, this.params(graph, d), this.dtype);
+      const sample = this.sampler.locate(
+        { place, tap, places: graph.size(2 + d), taps: graph.size(2 + this.rank + d) },
+        this.params(graph, d),
+        this.dtype,
+      );
       at.push(sample.at);
       if (sample.inside !== undefined) inside = inside === undefined ? sample.inside : inside.and(sample.inside);
       if (sample.weight !== undefined) weight = weight === undefined ? sample.weight : weight.mul(sample.weight);
@@ -103,7 +110,10 @@ class Layout {
     let product: Expr | undefined;
     for (let d = 0; d < this.rank; d++) {
       const place = graph.axis(2 + d);
-      const own = count({ place, places: graph.size(2 + d), taps: graph.size(2 + this.rank + d) }, this.params(graph, d));
+      const own = count(
+        { place, places: graph.size(2 + d), taps: graph.size(2 + this.rank + d) },
+        this.params(graph, d),
+      );
       product = product === undefined ? own : product.mul(own);
     }
     return (product ?? graph.constant("int32", 1)).cast(this.dtype);
@@ -112,7 +122,13 @@ class Layout {
 
 const kernels = new KernelCache<string>();
 
-function launchWindows(name: string, attrs: WindowAttrs, x: LocalValue, operands: readonly LocalValue[], build: (layout: Layout) => Omit<LoopKernel, "kind" | "name" | "axes" | "scalars">): void {
+function launchWindows(
+  name: string,
+  attrs: WindowAttrs,
+  x: LocalValue,
+  operands: readonly LocalValue[],
+  build: (layout: Layout) => Omit<LoopKernel, "kind" | "name" | "axes" | "scalars">,
+): void {
   const rank = attrs.input.length;
   const [n, c] = x.shape;
   const none = attrs.taps.map(() => 0);
@@ -122,7 +138,10 @@ function launchWindows(name: string, attrs: WindowAttrs, x: LocalValue, operands
   });
   launch(
     kernel,
-    operands.map((value) => ({ value, strides: [value.strides[0], value.strides[1], ...(value === x ? none : value.strides.slice(2)), ...none] })),
+    operands.map((value) => ({
+      value,
+      strides: [value.strides[0], value.strides[1], ...(value === x ? none : value.strides.slice(2)), ...none],
+    })),
     [n, c, ...attrs.output, ...attrs.taps],
     [...attrs.params.flat(), ...x.strides.slice(2), attrs.divisor ?? 1],
   );
@@ -132,7 +151,7 @@ function any(dtype: DType): { dtype: DType; inner: "any" } {
   return { dtype, inner: "any" };
 }
 
-// --- weighted sums --------------------------------------------------------------------------------------------------------------
+// --- weighted sums -----------------------------------------------------------------------------------------------
 
 function sumKernel(layout: Layout): Omit<LoopKernel, "kind" | "name" | "axes" | "scalars"> {
   const { dtype } = layout;
@@ -149,7 +168,9 @@ function sumKernel(layout: Layout): Omit<LoopKernel, "kind" | "name" | "axes" | 
     body: body.nodes,
     accumulators: [{ type: dtype, init: "0" }],
     step: [sum.id],
-    stores: [{ output: 0, value: (weight === undefined ? total.div(layout.divisor(epilogue)) : total).id, at: "epilogue" }],
+    stores: [
+      { output: 0, value: (weight === undefined ? total.div(layout.divisor(epilogue)) : total).id, at: "epilogue" },
+    ],
     epilogue: epilogue.nodes,
   };
 }
@@ -169,11 +190,23 @@ function spreadKernel(layout: Layout): Omit<LoopKernel, "kind" | "name" | "axes"
     accumulators: [],
     step: [],
     epilogue: [],
-    stores: [{ output: 0, value: share.id, at: "body", indirect, ...(inside === undefined ? {} : { guard: inside.id }), combine: "add" }],
+    stores: [
+      {
+        output: 0,
+        value: share.id,
+        at: "body",
+        indirect,
+        ...(inside === undefined ? {} : { guard: inside.id }),
+        combine: "add",
+      },
+    ],
   };
 }
 
-/** A weighted sum over windows, linear in x; its gradient spreads each output's over what it read, and the other way round. */
+/**
+ * A weighted sum over windows, linear in x; its gradient spreads each output's over what it read, and the other way
+ * round.
+ */
 export function defineWindowSum(name: string, gradName: string): WindowOp {
   const sum: WindowOp = {
     ...windowOp(name, gradName, { a: (g, _saved, attrs) => apply(spread, [g], attrs) }),
@@ -204,7 +237,7 @@ export function defineWindowSum(name: string, gradName: string): WindowOp {
   return sum;
 }
 
-// --- maxima ---------------------------------------------------------------------------------------------------------------------
+// --- maxima ------------------------------------------------------------------------------------------------------
 
 function maxKernel(layout: Layout): Omit<LoopKernel, "kind" | "name" | "axes" | "scalars"> {
   const { dtype, rank } = layout;
@@ -233,7 +266,10 @@ function maxKernel(layout: Layout): Omit<LoopKernel, "kind" | "name" | "axes" | 
     ],
     step: [wins.where(value, body.accumulator(0, dtype)).id, wins.where(position, body.accumulator(1, "int32")).id],
     body: body.nodes,
-    combine: { out: [rightWins.where(right, left).id, rightWins.where(rightPosition, leftPosition).id], body: combine.nodes },
+    combine: {
+      out: [rightWins.where(right, left).id, rightWins.where(rightPosition, leftPosition).id],
+      body: combine.nodes,
+    },
     stores: [
       { output: 0, value: epilogue.accumulator(0, dtype).id, at: "epilogue" },
       { output: 1, value: epilogue.accumulator(1, "int32").cast("int64").id, at: "epilogue" },
@@ -257,7 +293,11 @@ export function defineWindowMax(name: string, gradName: string): WindowOp {
 
     infer([x], { output }): Meta[] {
       const values = resized(x, output, name);
-      if (!isFloat(values.dtype)) throw new DTypeError(`"${name}" not implemented for ${values.dtype}`, { op: name, remedy: "Convert with .to(dtype) first." });
+      if (!isFloat(values.dtype))
+        throw new DTypeError(`"${name}" not implemented for ${values.dtype}`, {
+          op: name,
+          remedy: "Convert with .to(dtype) first.",
+        });
       return [values, { shape: values.shape, dtype: "int64" }];
     },
 
@@ -278,9 +318,13 @@ function planeGradient(g: Tensor, indices: Tensor, input: Meta | undefined): Ten
   return planes.scatterAdd_(2, indices.flatten(2), g.flatten(2)).view(shape);
 }
 
-// --- what they have in common ---------------------------------------------------------------------------------------------------
+// --- what they have in common ------------------------------------------------------------------------------------
 
-function windowOp(name: string, gradName: string, grad: GradientTable<WindowAttrs>): Pick<WindowOp, "name" | "kind" | "leading" | "gradName" | "isView" | "gradientOf"> {
+function windowOp(
+  name: string,
+  gradName: string,
+  grad: GradientTable<WindowAttrs>,
+): Pick<WindowOp, "name" | "kind" | "leading" | "gradName" | "isView" | "gradientOf"> {
   return { name, kind: "index", leading: 2, gradName, isView: false, gradientOf: gradientLookup(grad) };
 }
 
