@@ -5,7 +5,7 @@ import { decide } from "./decide.ts";
 import type { Plan } from "./decide.ts";
 import type { DeviceMesh } from "./mesh.ts";
 import { readParts } from "./read.ts";
-import { arrange, collect, everywhere, redistribute, settleAll } from "./redistribute.ts";
+import { arrange, collect, everywhere, redistribute, settleAll, spread } from "./redistribute.ts";
 import { keepingResults, outOfScope } from "./scope.ts";
 import { isSharded, setShardedExecutor, sharded, ShardedValue } from "./value.ts";
 
@@ -154,10 +154,12 @@ export const shardedExecutor: Executor = {
 
   settle(gradients: readonly Value[], parameters: readonly Value[]): readonly Value[] {
     settleAll(gradients.filter(isSharded));
-    return gradients.map((gradient, i) => {
-      const { layout } = sharded(parameters[i]);
-      return redistribute(isSharded(gradient) ? gradient : everywhere(gradient as LocalValue, layout.mesh), layout.placements);
-    });
+    return keepingResults(() =>
+      gradients.map((gradient, i) => {
+        const { layout } = sharded(parameters[i]);
+        if (!isSharded(gradient)) return spread(gradient as LocalValue, layout.mesh, layout.placements);
+        return gradient.layout === layout ? gradient : redistribute(gradient, layout.placements);
+      }));
   },
 };
 

@@ -23,7 +23,7 @@ export class Graph {
   readonly #known = new Map<string, Expr>();
 
   push(node: Node): Expr {
-    const key = JSON.stringify(node);
+    const key = keyOf(node);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const made = new Expr(this, this.nodes.length, node.type);
@@ -71,6 +71,16 @@ export class Graph {
   /** The launch fails with `code` where `condition` is false; `detail` (int32) is reported with it. */
   check(condition: Expr, detail: Expr, code: FaultCode): void {
     this.push({ op: "check", type: "bool", args: [condition.id, detail.id], code });
+  }
+}
+
+/** A text that equal nodes share. */
+function keyOf(node: Node): string {
+  switch (node.op) {
+    case "const": return `const ${node.type} ${node.value}`;
+    case "scalar": case "axis": case "size": case "acc": case "other": return `${node.op} ${node.type} ${node.index}`;
+    case "load": return JSON.stringify(node);
+    default: return `${node.op} ${node.type} ${node.args.join()}`;
   }
 }
 

@@ -12,7 +12,7 @@ export {
 } from "../ops/composite/losses.ts";
 export { batchNorm, cosineSimilarity, groupNorm, instanceNorm, layerNorm, normalize, pairwiseDistance } from "../ops/composite/normalization.ts";
 export { dropout, featureDropout } from "../ops/composite/dropout.ts";
-export { scaledDotProductAttention } from "../ops/composite/attention.ts";
+export { scaledDotProductAttention, scaledDotProductAttentionWithWeights } from "../ops/composite/attention.ts";
 export { linear } from "../ops/contract.ts";
 export { bilinear } from "../ops/composite/products.ts";
 export { embedding } from "../ops/embedding.ts";

@@ -1,5 +1,6 @@
 /** The table of activation functions: elementwise entries whose gradients are one launch each. */
 import { ValueError } from "../errors.ts";
+import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "./arguments.ts";
@@ -257,14 +258,13 @@ export function softplus(x: Tensor, ...args: Optional<[beta: number, threshold: 
 
 const softsignOp = defineElementwise("softsign", {
   kernel: (x) => x.div(x.abs().add(1)),
-  type: "float",
-  refuses: noBools,
+  refuses: floatsOnly,
   grad: { a: fused("softsignBackward", "a", (g, x) => g.div(x.abs().add(1).square())) },
 });
 
 /** x / (1 + |x|) (`torch.nn.functional.softsign`). */
 export function softsign(x: Tensor): Tensor {
-  return apply(softsignOp, [x], none);
+  return isFloat(x.dtype) ? apply(softsignOp, [x], none) : x.div(x.abs().add(1));
 }
 
 const tanhshrinkOp = defineElementwise("tanhshrink", {

@@ -1,12 +1,17 @@
-/** Indexing by tensors (NumPy's "advanced" indexing): integers pick places, bools stand for the places where they hold. */
+/**
+ * Indexing by tensors (NumPy's "advanced" indexing): integers pick places, bools stand for the places where they hold.
+ */
 import { DTypeError, ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { apply, applyTo } from "./dispatch.ts";
 import { indexOp, indexPutOp } from "./places.ts";
+import type { Accumulate } from "./places.ts";
 import { broadcastTensors, stack } from "./join.ts";
 import { placesOf } from "./masked.ts";
 
-/** One index for each dimension from the first on; undefined takes all of a dimension, a mask covers as many as it has. */
+/**
+ * One index for each dimension from the first on; undefined takes all of a dimension, a mask covers as many as it has.
+ */
 export type TensorIndices = readonly (Tensor | undefined)[];
 
 interface Prepared {
@@ -54,7 +59,8 @@ function assertCovers(x: Tensor, mask: Tensor, dim: number): void {
   mask.shape.forEach((size, d) => {
     if (size === x.shape[dim + d]) return;
     throw new ShapeError(
-      `The shape of the mask [${mask.shape.join(", ")}] at index ${d} does not match the shape of the indexed tensor [${x.shape.join(", ")}] at index ${dim + d}`,
+      `The shape of the mask [${mask.shape.join(", ")}] at index ${d} does not match the shape of the indexed ` +
+        `tensor [${x.shape.join(", ")}] at index ${dim + d}`,
       { op: "index" },
     );
   });
@@ -84,7 +90,7 @@ export function indexPut(
   x: Tensor,
   indices: TensorIndices,
   values: Tensor | number,
-  accumulate: boolean | { readonly accumulate?: boolean } = false,
+  accumulate: Accumulate = false,
 ): Tensor {
   const { dims, index: stacked } = prepare(x, indices);
   return apply(indexPutOp, [x, stacked, values], { dims, accumulate: flag(accumulate) });
@@ -95,13 +101,13 @@ export function indexPut_(
   x: Tensor,
   indices: TensorIndices,
   values: Tensor | number,
-  accumulate: boolean | { readonly accumulate?: boolean } = false,
+  accumulate: Accumulate = false,
 ): Tensor {
   const { dims, index: stacked } = prepare(x, indices);
   return applyTo(indexPutOp, x, [x, stacked, values], { dims, accumulate: flag(accumulate) });
 }
 
-function flag(accumulate: boolean | { readonly accumulate?: boolean }): boolean {
+function flag(accumulate: Accumulate): boolean {
   return typeof accumulate === "boolean" ? accumulate : (accumulate.accumulate ?? false);
 }
 

@@ -134,7 +134,12 @@ export const positive = unary("positive", { kernel: (a) => a, refuses: ["bool"],
 export const abs = unary("abs", { kernel: (a) => a.abs(), refuses: ["bool"], grad: { a: from("a", (g, { a }) => g.mul(a.sign())) } });
 export const sign = unary("sign", { kernel: (a) => (a.type === "bool" ? a : a.sign()), grad: { a: (g) => g.mul(0) } });
 export const reciprocal = unary("reciprocal", { kernel: (a) => a.reciprocal(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y).mul(y).neg()) } });
-export const square = unary("square", { kernel: (a) => (a.type === "bool" ? a : a.square()), gradName: "Pow", grad: { a: from("a", (g, { a }) => g.mul(a).mul(2)) } });
+export const square = unary("square", {
+  kernel: (a) => a.square(),
+  type: (promoted) => (promoted === "bool" ? { compute: "int64", result: "int64" } : { compute: promoted, result: promoted }),
+  gradName: "Pow",
+  grad: { a: from("a", (g, { a }) => g.mul(a).mul(2)) },
+});
 
 const addcmulOp = defineElementwise("addcmul", {
   operands: 3,

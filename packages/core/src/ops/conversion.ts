@@ -1,4 +1,5 @@
 /** Copies: into another dtype, into memory of their own, over another tensor. */
+import { ShapeError } from "../errors.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -61,6 +62,15 @@ export const fillInPlaceOp: Op<readonly number[]> = {
     return fillOp.run([], { shape: meta.shape, dtype: meta.dtype, params: [value] }, [meta], target);
   },
 };
+
+/** A tensor like `x` with every element one number, given as such or as a 0-dim tensor (`torch.fill`). */
+export function fill(x: Tensor, value: number | boolean | Tensor): Tensor {
+  if (!isTensor(value)) return apply(fillInPlaceOp, [x], [Number(value)]);
+  if (value.dim() !== 0) {
+    throw new ShapeError(`fill only supports 0-dimension value tensor but got tensor with ${value.dim()} dimensions.`, { op: "fill" });
+  }
+  return clone(toDType(value, x.dtype).expand(x.shape));
+}
 
 // --- methods --------------------------------------------------------------------------------------------------------------------
 

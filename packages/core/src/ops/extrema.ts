@@ -7,6 +7,7 @@ import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "./arguments.ts";
 import { apply, applyAll } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { defineReduce, dimsOf, highest, lowest, restored, same, scalarType } from "./kinds/reduce.ts";
 import type { Dims, ReduceAttrs, ReduceEntry, ReduceOp } from "./kinds/reduce.ts";
 import type { Reduction } from "./kinds/reduction.ts";
@@ -174,6 +175,7 @@ function extremeFunction(name: Extreme): ExtremeFunction {
   const values = defineReduce(name, valuesEntry(name, name));
   const pairs = pairOp(name);
   const call = (x: Tensor, ...args: unknown[]): Tensor | ValuesIndices => {
+    tensorOperand(name, x);
     const [other] = args;
     if (args.length === 1 && isTensor(other)) return name === "max" ? x.maximum(other) : x.minimum(other);
     const { dim, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>(name, ["dim", "keepdim"], args);

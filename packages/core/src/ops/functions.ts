@@ -7,7 +7,7 @@ export {
   bitwiseAnd, bitwiseNot, bitwiseOr, bitwiseXor, copysign, eq, ge, gt, heaviside, isclose, isfinite, isinf, isnan, isneginf, isposinf,
   isreal, le, logicalAnd, logicalNot, logicalOr, logicalXor, lt, ne, signbit,
 } from "./comparison.ts";
-export { clone, contiguous } from "./conversion.ts";
+export { clone, contiguous, fill } from "./conversion.ts";
 export { maskedFill, nanToNum } from "./selection.ts";
 export {
   acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, deg2rad, exp, exp2, expm1, floatPower, hypot, ldexp, log, log10, log1p, log2,

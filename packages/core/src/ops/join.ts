@@ -1,4 +1,7 @@
-/** Ops that put tensors together: each writes its operands into slices of fresh memory. And the shapes that go with them. */
+/**
+ * Ops that put tensors together: each writes its operands into slices of fresh memory. And the shapes that go with
+ * them.
+ */
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { broadcastShapes as commonShape, normalizeDim, sameShape, sizesOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -8,6 +11,7 @@ import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
 import { parameters } from "./arguments.ts";
 import { apply } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { deviceOf, promote } from "./kinds/elementwise.ts";
 import { viewOf } from "./kinds/view.ts";
 import { copyInto } from "./moves.ts";
@@ -54,7 +58,8 @@ export const catOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("cat", {
       shape.forEach((size, d) => {
         if (d === dim || size === first.shape[d]) return;
         throw new ShapeError(
-          `Sizes of tensors must match except in dimension ${dim}. Expected size ${first.shape[d]} but got size ${size} for tensor number ${i} in the list.`,
+          `Sizes of tensors must match except in dimension ${dim}. Expected size ${first.shape[d]} but got size ` +
+            `${size} for tensor number ${i} in the list.`,
           { op: "cat" },
         );
       });
@@ -95,7 +100,8 @@ export const stackOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("stack", {
     all.forEach((meta, i) => {
       if (sameShape(meta.shape, shape)) return;
       throw new ShapeError(
-        `stack expects each tensor to be equal size, but got ${listed(shape)} at entry 0 and ${listed(meta.shape)} at entry ${i}`,
+        `stack expects each tensor to be equal size, but got ${listed(shape)} at entry 0 and ${listed(meta.shape)} ` +
+          `at entry ${i}`,
         {
           op: "stack",
         },
@@ -121,6 +127,7 @@ export const stackOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("stack", {
 /** Tensors one after another along `dim` (`torch.cat`). @throws ShapeError where other sizes differ */
 export function cat(tensors: readonly Tensor[], ...args: Optional<[dim: number]>): Tensor {
   const { dim = 0 } = parameters<{ dim?: number }>("cat", ["dim"], args);
+  for (const x of tensors) tensorOperand("cat", x);
   return apply(catOp, tensors, { dim });
 }
 
@@ -182,7 +189,9 @@ export function blockDiag(...tensors: readonly Tensor[]): Tensor {
 
 // --- shapes ----------------------------------------------------------------------------------------------------------
 
-/** Sizes of 1 in front, as NumPy's atleast functions: a vector becomes a row, and a matrix gets a last dimension in 3. */
+/**
+ * Sizes of 1 in front, as NumPy's atleast functions: a vector becomes a row, and a matrix gets a last dimension in 3.
+ */
 function atLeast(x: Tensor, rank: 1 | 2 | 3): Tensor {
   if (x.dim() >= rank) return x;
   if (rank === 3)
@@ -240,8 +249,8 @@ export function tile(x: Tensor, ...dims: (number | readonly number[])[]): Tensor
 }
 
 /**
- * Every element (or, with `dim`, every slice) `repeats` times in a row (`torch.repeat_interleave`). Repeats that are a tensor count
- * for each slice; they are read unless `outputSize` says their sum, and reading waits.
+ * Every element (or, with `dim`, every slice) `repeats` times in a row (`torch.repeat_interleave`). Repeats that are a
+ * tensor count for each slice; they are read unless `outputSize` says their sum, and reading waits.
  */
 export function repeatInterleave(
   x: Tensor,
@@ -281,7 +290,9 @@ function repeatedNumbers(repeats: Tensor, outputSize: number | undefined): Tenso
   return steps.narrow(0, 0, total).cumsum(0);
 }
 
-/** A tensor of coordinates for each vector, over the grid of them all (`torch.meshgrid`); "xy" exchanges the first two. */
+/**
+ * A tensor of coordinates for each vector, over the grid of them all (`torch.meshgrid`); "xy" exchanges the first two.
+ */
 export function meshgrid(
   ...args: readonly (Tensor | readonly Tensor[] | { readonly indexing?: "ij" | "xy" })[]
 ): Tensor[] {
@@ -328,6 +339,7 @@ export const methods = {
   /** This tensor and others, one after another. */
   cat: (x: Tensor, others: readonly Tensor[], ...args: Optional<[dim: number]>): Tensor => cat([x, ...others], ...args),
   /** This tensor and others, side by side along a new dimension. */
-  stack: (x: Tensor, others: readonly Tensor[], ...args: Optional<[dim: number]>): Tensor => stack([x, ...others], ...args),
+  stack: (x: Tensor, others: readonly Tensor[], ...args: Optional<[dim: number]>): Tensor =>
+    stack([x, ...others], ...args),
   repeat, tile, repeatInterleave,
 };

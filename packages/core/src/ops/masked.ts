@@ -1,4 +1,6 @@
-/** Ops that a mask steers. Those whose shape depends on the mask's contents read how many elements it takes: they wait. */
+/**
+ * Ops that a mask steers. Those whose shape depends on the mask's contents read how many elements it takes: they wait.
+ */
 import { DTypeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
 import type { InnerStride, LoopKernel } from "../kernel/ir.ts";
@@ -108,8 +110,8 @@ function positionsKernel(mask: DType, counts: DType, rank: number, inner: InnerS
 }
 
 /**
- * Indices of the elements that are not zero, one row each, in row-major order: int64 [count, rank] (`torch.nonzero`). With
- * `asTuple` one vector for each dimension. Waits for `x`.
+ * Indices of the elements that are not zero, one row each, in row-major order: int64 [count, rank] (`torch.nonzero`).
+ * With `asTuple` one vector for each dimension. Waits for `x`.
  */
 export function nonzero(x: Tensor, options: { readonly asTuple: true }): Tensor[];
 export function nonzero(x: Tensor, ...args: Optional<[asTuple: false]>): Tensor;
@@ -127,7 +129,9 @@ export function argwhere(x: Tensor): Tensor {
   return apply(positionsOp, [x.detach(), counts.reshape(x.shape)], { count });
 }
 
-/** For each dimension the indices of the elements that are not zero: what a mask stands for as an index. Waits for `x`. */
+/**
+ * For each dimension the indices of the elements that are not zero: what a mask stands for as an index. Waits for `x`.
+ */
 export function placesOf(x: Tensor): Tensor[] {
   return argwhere(x.dim() === 0 ? x.unsqueeze(0) : x).unbind(1);
 }
@@ -141,7 +145,10 @@ export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
   return apply(indexOp, [x.expand(shape).reshape(-1), places], { dims: [0] });
 }
 
-/** `x` where the condition holds, `y` elsewhere; the condition alone gives the places where it holds, one vector a dimension. */
+/**
+ * `x` where the condition holds, `y` elsewhere; the condition alone gives the places where it holds, one vector a
+ * dimension.
+ */
 export function where(condition: Tensor): Tensor[];
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor;
 export function where(condition: Tensor, x?: Operand, y?: Operand): Tensor | Tensor[] {

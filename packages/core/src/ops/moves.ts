@@ -25,7 +25,9 @@ export function contiguousValue(value: LocalValue): LocalValue {
   return fresh;
 }
 
-/** Where a result that starts as a copy of `source` is made: in the target of an in-place call, else in fresh memory. */
+/**
+ * Where a result that starts as a copy of `source` is made: in the target of an in-place call, else in fresh memory.
+ */
 export function startFrom(source: LocalValue, target: LocalValue | undefined): LocalValue {
   const out = target ?? allocate(source.device, source.shape, source.dtype);
   copyInto(source, out);

@@ -100,7 +100,10 @@ function rollInto(
   if (moved > 0) rollInto(part(from, dim, size - moved, moved), part(to, dim, 0, moved), shifts, dims);
 }
 
-/** Elements moved along dimensions; what leaves at an end enters at the other. Without `dims`, as if flat (`torch.roll`). */
+/**
+ * Elements moved along dimensions; what leaves at an end enters at the other. Without `dims`, as if flat
+ * (`torch.roll`).
+ */
 export function roll(
   x: Tensor,
   ...args: Optional<[shifts: number | readonly number[], dims: number | readonly number[]]>

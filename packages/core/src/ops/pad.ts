@@ -41,7 +41,8 @@ const constantPadOp: Op<PadAttrs> = {
       throw new ShapeError(`Length of pad must be even but instead it equals ${pad.length}`, { op: "pad" });
     if (pad.length > 2 * rank) {
       throw new ShapeError(
-        `Length of pad should be no more than twice the number of dimensions of the input. Pad length is ${pad.length} while the input has ${rank} dimensions.`,
+        "Length of pad should be no more than twice the number of dimensions of the input. Pad length is " +
+          `${pad.length} while the input has ${rank} dimensions.`,
         { op: "pad" },
       );
     }
@@ -49,7 +50,8 @@ const constantPadOp: Op<PadAttrs> = {
       const [before, after] = edges(pad, rank, dim);
       if (size + before + after >= 0) return size + before + after;
       throw new ShapeError(
-        `The input size ${size}, plus negative padding ${before} and ${after} resulted in a negative output size, which is invalid. Check dimension ${dim} of your input.`,
+        `The input size ${size}, plus negative padding ${before} and ${after} resulted in a negative output size, ` +
+          `which is invalid. Check dimension ${dim} of your input.`,
         { op: "pad" },
       );
     });
@@ -79,7 +81,10 @@ const constantPadOp: Op<PadAttrs> = {
   },
 };
 
-/** `pad[0]` and `pad[1]` places of `value` before and after the last dimension, the next two for the one before, and so on. */
+/**
+ * `pad[0]` and `pad[1]` places of `value` before and after the last dimension, the next two for the one before, and so
+ * on.
+ */
 export function constantPad(x: Tensor, padding: readonly number[], value = 0): Tensor {
   return apply(constantPadOp, [x], { pad: padding, value });
 }
@@ -109,7 +114,8 @@ export function pad(
   const rank = x.dim();
   if (padding.length % 2 !== 0 || padding.length / 2 > rank || rank - padding.length / 2 > 2) {
     throw new ShapeError(
-      `Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: input of ${rank} dimensions, pad [${padding.join(", ")}]`,
+      `Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: input of ${rank} dimensions, ` +
+        `pad [${padding.join(", ")}]`,
       { op: "pad" },
     );
   }
@@ -140,7 +146,8 @@ function paddedIndices(
     throw new ShapeError(
       mode === "circular"
         ? "Padding value causes wrapping around more than once."
-        : `Padding size should be less than the corresponding input dimension, but got: padding (${before}, ${after}) at dimension ${dim} of input [${shape.join(", ")}]`,
+        : `Padding size should be less than the corresponding input dimension, but got: padding (${before}, ` +
+            `${after}) at dimension ${dim} of input [${shape.join(", ")}]`,
       { op: "pad" },
     );
   }

@@ -87,13 +87,15 @@ export const indexPutOp: IndexOp<PutAttrs> = defineIndex("indexPut", {
     const place = indexedShape(self.shape, (b as Meta).shape, dims);
     if (typeof values !== "number" && values.dtype !== self.dtype) {
       throw new DTypeError(
-        `Index put requires the source and destination dtypes match, got ${self.dtype} for the destination and ${values.dtype} for the source.`,
+        `Index put requires the source and destination dtypes match, got ${self.dtype} for the destination and ` +
+          `${values.dtype} for the source.`,
         { op: "indexPut" },
       );
     }
     if (typeof values !== "number" && !broadcastsTo(values.shape, place)) {
       throw new ShapeError(
-        `shape mismatch: value tensor of shape ${listed(values.shape)} cannot be broadcast to indexing result of shape ${listed(place)}`,
+        `shape mismatch: value tensor of shape ${listed(values.shape)} cannot be broadcast to indexing result of ` +
+          `shape ${listed(place)}`,
         {
           op: "indexPut",
         },
@@ -142,18 +144,22 @@ export function take(x: Tensor, index: Tensor): Tensor {
   return apply(indexOp, [x.reshape(-1), index.unsqueeze(0)], { dims: [0] });
 }
 
+/** Whether what is written is added: a flag, or an option by name. */
+export type Accumulate = boolean | { readonly accumulate?: boolean };
+
 /** `x` with `source` where `index` says, as if flat; `accumulate` adds (`torch.put`). */
 export function put(
   x: Tensor,
   index: Tensor,
   source: Tensor,
-  accumulate: boolean | { readonly accumulate?: boolean } = false,
+  accumulate: Accumulate = false,
 ): Tensor {
   assertIndexType("put_", index.value);
   assertSameType("put_", x.value, source.value, "source");
   if (index.numel() !== source.numel()) {
     throw new ShapeError(
-      `put_(): Expected source and index to have the same number of elements, but got source.numel() = ${source.numel()}, index.numel() = ${index.numel()}`,
+      "put_(): Expected source and index to have the same number of elements, but got source.numel() = " +
+        `${source.numel()}, index.numel() = ${index.numel()}`,
       {
         op: "put",
       },
@@ -169,6 +175,6 @@ export function put(
 export const methods = { take, put };
 
 export const inPlaceMethods = {
-  put_: (x: Tensor, index: Tensor, source: Tensor, accumulate: boolean | { readonly accumulate?: boolean } = false): Tensor =>
+  put_: (x: Tensor, index: Tensor, source: Tensor, accumulate: Accumulate = false): Tensor =>
     x.copy_(put(x, index, source, accumulate)),
 };

@@ -93,7 +93,7 @@ function avgPool(rank: number): AvgPool {
     const windows = slidingWindows(name, batched.shape, geometry);
     const result = apply(op, [batched], {
       ...windows,
-      ...(divisorOverride == null
+      ...(divisorOverride === undefined || divisorOverride === null
         ? { sampler: countIncludePad ? "windowPadded" : "windowInside" }
         : { sampler: "window", divisor: divisorOverride }),
     });

@@ -1,4 +1,7 @@
-/** Along one dimension, with an index for each element: gather, and the scatters, which differ in how what meets is joined. */
+/**
+ * Along one dimension, with an index for each element: gather, and the scatters, which differ in how what meets is
+ * joined.
+ */
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { normalizeDim, sameShape } from "../tensor/shape.ts";
@@ -28,7 +31,8 @@ export const gatherOp: IndexOp<Along> = defineIndex("gather", {
       wanted.forEach((size, d) => {
         if (d === dim || size <= own[d]) return;
         throw new ShapeError(
-          `Size does not match at dimension ${d} expected index ${listed(at.shape)} to be smaller than self ${listed(self.shape)} apart from dimension ${dim}`,
+          `Size does not match at dimension ${d} expected index ${listed(at.shape)} to be smaller than self ` +
+            `${listed(self.shape)} apart from dimension ${dim}`,
           { op: "gather" },
         );
       });
@@ -97,7 +101,8 @@ function assertScatters(op: string, self: Meta, index: Meta, src: Meta | number,
   if (fits) return;
   const bound = given === undefined ? "" : ` and to be smaller size than src ${listed(given)}`;
   throw new ShapeError(
-    `Expected index ${listed(index.shape)} to be smaller than self ${listed(self.shape)} apart from dimension ${dim}${bound}`,
+    `Expected index ${listed(index.shape)} to be smaller than self ${listed(self.shape)} apart from dimension ` +
+      `${dim}${bound}`,
     { op },
   );
 }
@@ -131,7 +136,7 @@ function scatterExtreme(name: string, combine: "max" | "min"): IndexOp<Along> {
     ...scatterEntry(name, combine),
     gradName: "ScatterReduce",
     grad: {
-      a: from("aby", (g, { a, b, c, y }, { dim }) => shareOfExtreme(g, a, b, c, y, dim).mul(a.eq(y).to(g.dtype))),
+      a: from("abcy", (g, { a, b, c, y }, { dim }) => shareOfExtreme(g, a, b, c, y, dim).mul(a.eq(y).to(g.dtype))),
       c: from("abcy", (g, saved, { dim }) => {
         const { a, b, c, y } = saved;
         const read = readPart(c, b);
@@ -189,7 +194,10 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
 
 type ScatterArguments = Optional<[src: Tensor | number | boolean, reduce: "add" | "multiply"]>;
 
-/** A copy of `x` with `src` (a tensor or a number) written where `index` says (`torch.scatter`); `reduce` adds or multiplies instead. */
+/**
+ * A copy of `x` with `src` (a tensor or a number) written where `index` says (`torch.scatter`); `reduce` adds or
+ * multiplies instead.
+ */
 export function scatter(x: Tensor, dim: number, index: Tensor, ...args: ScatterArguments): Tensor {
   const { src, reduce } = scatterSource(args);
   if (reduce === undefined) return apply(scatterOp, [x, index, src], { dim });
@@ -198,8 +206,9 @@ export function scatter(x: Tensor, dim: number, index: Tensor, ...args: ScatterA
 
 function scatter_(x: Tensor, dim: number, index: Tensor, ...args: ScatterArguments): Tensor {
   const { src, reduce } = scatterSource(args);
-  const op = reduce === undefined ? scatterOp : reduce === "add" ? scatterAddOp : scatterMultiplyOp;
-  return applyTo(op, x, [x, index, src], { dim });
+  // The gradient of a product needs the factors as they were.
+  if (reduce === "multiply") return x.copy_(apply(scatterMultiplyOp, [x.clone(), index, src], { dim }));
+  return applyTo(reduce === "add" ? scatterAddOp : scatterOp, x, [x, index, src], { dim });
 }
 
 function scatterSource(args: ScatterArguments): { src: Tensor | number; reduce?: "add" | "multiply" } {
@@ -220,7 +229,10 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, src: Tensor): 
 
 export type ScatterReduction = "sum" | "prod" | "mean" | "amax" | "amin";
 
-/** As `scatter`, joining all that meets in one place, with what was there unless `includeSelf` is false (`torch.scatter_reduce`). */
+/**
+ * As `scatter`, joining all that meets in one place, with what was there unless `includeSelf` is false
+ * (`torch.scatter_reduce`).
+ */
 export function scatterReduce(
   x: Tensor,
   dim: number,
@@ -267,7 +279,8 @@ export function takeAlongDim(x: Tensor, indices: Tensor, ...args: Optional<[dim:
   if (dim === undefined) return x.reshape(-1).gather(0, indices.reshape(-1));
   if (x.dim() !== indices.dim()) {
     throw new ShapeError(
-      `torch.take_along_dim(): input and indices should have the same number of dimensions, but got ${x.dim()} dimensions for input, and ${indices.dim()} dimensions for indices`,
+      `torch.take_along_dim(): input and indices should have the same number of dimensions, but got ${x.dim()} ` +
+        `dimensions for input, and ${indices.dim()} dimensions for indices`,
       { op: "takeAlongDim" },
     );
   }
@@ -288,6 +301,7 @@ type ReduceArguments = [
 
 export const inPlaceMethods = {
   scatter_,
-  scatterAdd_: (x: Tensor, dim: number, index: Tensor, src: Tensor): Tensor => applyTo(scatterAddOp, x, [x, index, src], { dim }),
-  scatterReduce_: (x: Tensor, ...args: ReduceArguments): Tensor => x.copy_(scatterReduce(x, ...args)),
+  scatterAdd_: (x: Tensor, dim: number, index: Tensor, src: Tensor): Tensor =>
+    applyTo(scatterAddOp, x, [x, index, src], { dim }),
+  scatterReduce_: (x: Tensor, ...args: ReduceArguments): Tensor => x.copy_(scatterReduce(x.clone(), ...args)),
 };

@@ -58,10 +58,16 @@ function assertMask(x: Tensor, mask: Tensor, value: Operand): void {
   }
 }
 
+/** The value in the tensor's dtype; a number beside bools would promote them. */
+function filler(x: Tensor, value: Operand): Tensor | number {
+  if (isTensor(value)) return toDType(value, x.dtype);
+  return x.dtype === "bool" ? x.newFull([], Number(value) !== 0) : Number(value);
+}
+
 /** `x` with `value` where `mask` holds (`torch.masked_fill`). */
 export function maskedFill(x: Tensor, mask: Tensor, value: Operand): Tensor {
   assertMask(x, mask, value);
-  return apply(maskedFillOp, [mask, x, isTensor(value) ? toDType(value, x.dtype) : Number(value)], none);
+  return apply(maskedFillOp, [mask, x, filler(x, value)], none);
 }
 
 const nanToNumOp = defineElementwise("nanToNum", {
@@ -92,6 +98,6 @@ export const methods = {
 export const inPlaceMethods = {
   maskedFill_(x: Tensor, mask: Tensor, value: Operand): Tensor {
     assertMask(x, mask, value);
-    return applyTo(maskedFillInPlaceOp, x, [x, mask, isTensor(value) ? toDType(value, x.dtype) : Number(value)], none);
+    return applyTo(maskedFillInPlaceOp, x, [x, mask, filler(x, value)], none);
   },
 };

@@ -1,4 +1,7 @@
-/** Along one dimension, with an index for each slice: selections, and writes to the slices that a vector of indices names. */
+/**
+ * Along one dimension, with an index for each slice: selections, and writes to the slices that a vector of indices
+ * names.
+ */
 import { ShapeError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { normalizeDim, sameShape } from "../tensor/shape.ts";
@@ -118,7 +121,8 @@ function assertSlices(
   }
   if (own.length !== given.length) {
     throw fail(
-      `When source and destination are not scalars, their dimensionality must match. Source dimensionality (${source.shape.length}), ` +
+      "When source and destination are not scalars, their dimensionality must match. Source dimensionality " +
+        `(${source.shape.length}), ` +
         `destination dimensionality (${self.shape.length})`,
     );
   }
@@ -131,7 +135,8 @@ function assertSlices(
   }
   if (!sameShape(own.toSpliced(dim, 1), given.toSpliced(dim, 1))) {
     throw fail(
-      `Source/destination tensor must have same slice shapes, excluding the specified dimension. Destination shape: ${listed(self.shape)} ` +
+      "Source/destination tensor must have same slice shapes, excluding the specified dimension. Destination shape: " +
+        `${listed(self.shape)} ` +
         `source shape: ${listed(source.shape)}`,
     );
   }
@@ -145,7 +150,8 @@ export const indexFillOp: IndexOp<Along> = defineIndex("indexFill", {
     if (index.shape.length > 1) throw new ShapeError("Index has to be a vector/scalar", { op: "indexFill" });
     if (typeof value !== "number" && value.shape.length > 0) {
       throw new ShapeError(
-        `index_fill_ only supports a 0-dimensional value tensor, but got tensor with ${value.shape.length} dimension(s).`,
+        `index_fill_ only supports a 0-dimensional value tensor, but got tensor with ${value.shape.length} ` +
+          "dimension(s).",
         { op: "indexFill" },
       );
     }
@@ -235,8 +241,9 @@ type ReduceArguments = [
 export const inPlaceMethods = {
   indexAdd_: (x: Tensor, dim: number, index: Tensor, source: Tensor, options: AddOptions = {}): Tensor =>
     applyTo(indexAddOp, x, [x, index, source], { dim, alpha: Number(options.alpha ?? 1) }),
-  indexCopy_: (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => applyTo(indexCopyOp, x, [x, index, source], { dim }),
+  indexCopy_: (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
+    applyTo(indexCopyOp, x, [x, index, source], { dim }),
   indexFill_: (x: Tensor, dim: number, index: Tensor, value: Tensor | number | boolean): Tensor =>
     applyTo(indexFillOp, x, [x, index, plain(value)], { dim }),
-  indexReduce_: (x: Tensor, ...args: ReduceArguments): Tensor => x.copy_(indexReduce(x, ...args)),
+  indexReduce_: (x: Tensor, ...args: ReduceArguments): Tensor => x.copy_(indexReduce(x.clone(), ...args)),
 };

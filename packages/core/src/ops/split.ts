@@ -25,7 +25,8 @@ export function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args
   const total = splitSizes.reduce((sum, size) => sum + size, 0);
   if (total !== x.shape[at] || splitSizes.some((size) => size < 0)) {
     throw new ShapeError(
-      `split_with_sizes expects split_sizes to sum exactly to ${x.shape[at]} (input tensor's size at dimension ${at}), ` +
+      `split_with_sizes expects split_sizes to sum exactly to ${x.shape[at]} (input tensor's size at dimension ` +
+        `${at}), ` +
         `but got split_sizes=${listed(splitSizes)}`,
       { op: "split" },
     );
@@ -57,7 +58,10 @@ export function chunk(x: Tensor, chunks: number, ...args: Optional<[dim: number]
   return size === 0 ? Array.from({ length: chunks }, () => narrow(x, at, 0, 0)) : split(x, size, at);
 }
 
-/** Exactly that many views, or views that end at the listed indices (`torch.tensor_split`). An index tensor is read, which waits. */
+/**
+ * Exactly that many views, or views that end at the listed indices (`torch.tensor_split`). An index tensor is read,
+ * which waits.
+ */
 export function tensorSplit(
   x: Tensor,
   indicesOrSections: number | readonly number[] | Tensor,
@@ -95,7 +99,8 @@ function numbersOf(indices: Tensor): number | number[] {
   }
   if (indices.dim() > 1) {
     throw new ShapeError(
-      `tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but got a tensor with ${indices.dim()} dims`,
+      "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but got " +
+        `a tensor with ${indices.dim()} dims`,
       { op: "tensorSplit" },
     );
   }
@@ -124,7 +129,8 @@ function splitter(name: string, least: number, dimOfRank: (rank: number) => numb
     const dim = dimOfRank(x.dim());
     if (typeof indicesOrSections === "number" && (indicesOrSections <= 0 || x.shape[dim] % indicesOrSections !== 0)) {
       throw new ShapeError(
-        `${op} attempted to split along dimension ${dim}, but the size of the dimension ${x.shape[dim]} is not divisible by the split_size ${indicesOrSections}!`,
+        `${op} attempted to split along dimension ${dim}, but the size of the dimension ${x.shape[dim]} is not ` +
+          `divisible by the split_size ${indicesOrSections}!`,
         { op: name },
       );
     }

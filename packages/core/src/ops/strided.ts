@@ -1,4 +1,7 @@
-/** `asStrided`: any look at a storage; its gradient; and what autograd needs for writes through views, which is made of it. */
+/**
+ * `asStrided`: any look at a storage; its gradient; and what autograd needs for writes through views, which is made of
+ * it.
+ */
 import { setViewOps } from "../autograd/views.ts";
 import { InternalError, ShapeError, ValueError } from "../errors.ts";
 import { itemSize } from "../tensor/dtype.ts";
@@ -114,7 +117,8 @@ export function asStridedScatter(
 ): Tensor {
   if (!sameShape(src.shape, size)) {
     throw new ShapeError(
-      `expected src to have a size equal to the slice of self. src size = [${src.shape.join(", ")}], slice size = [${size.join(", ")}]`,
+      `expected src to have a size equal to the slice of self. src size = [${src.shape.join(", ")}], slice size = ` +
+        `[${size.join(", ")}]`,
       { op: "asStridedScatter" },
     );
   }

@@ -33,7 +33,8 @@ export const viewOp = defineView<{ readonly shape: Shape }>("view", {
     const result = viewStrides(shape, strides, target);
     if (result === undefined) {
       throw new ShapeError(
-        "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). " +
+        "view size is not compatible with input tensor's size and stride (at least one dimension spans across two " +
+          "contiguous subspaces). " +
           "Use .reshape(...) instead.",
         { op: "view" },
       );
@@ -48,7 +49,8 @@ export const expandOp = defineView<{ readonly size: Shape }>("expand", {
     const lead = size.length - shape.length;
     if (lead < 0) {
       throw new ShapeError(
-        `expand(${listed(shape)}, size=${listed(size)}): the number of sizes provided (${size.length}) must be greater or equal to the ` +
+        `expand(${listed(shape)}, size=${listed(size)}): the number of sizes provided (${size.length}) must be ` +
+          "greater or equal to the " +
           `number of dimensions in the tensor (${shape.length})`,
         { op: "expand" },
       );
@@ -62,14 +64,16 @@ function expandedDim(shape: Shape, size: Shape, dim: number, wanted: number): Vi
   if (dim < 0) {
     if (wanted >= 0) return { size: wanted, along: [] };
     throw new ShapeError(
-      `The expanded size of the tensor (${wanted}) isn't allowed in a leading, non-existing dimension ${dim + size.length - shape.length}`,
+      `The expanded size of the tensor (${wanted}) isn't allowed in a leading, non-existing dimension ` +
+        `${dim + size.length - shape.length}`,
       { op: "expand" },
     );
   }
   if (wanted === -1 || wanted === shape[dim]) return keep(shape, dim);
   if (shape[dim] === 1 && wanted >= 0) return { size: wanted, along: [] };
   throw new ShapeError(
-    `The expanded size of the tensor (${wanted}) must match the existing size (${shape[dim]}) at non-singleton dimension ` +
+    `The expanded size of the tensor (${wanted}) must match the existing size (${shape[dim]}) at non-singleton ` +
+      "dimension " +
       `${dim + size.length - shape.length}.  Target sizes: ${listed(size)}.  Tensor sizes: ${listed(shape)}`,
     { op: "expand", remedy: "Only dimensions of size 1 repeat; use repeat() to make copies." },
   );
@@ -79,7 +83,8 @@ export const permuteOp = defineView<{ readonly dims: readonly number[] }>("permu
   map: (shape, { dims }) => {
     if (dims.length !== shape.length) {
       throw new ShapeError(
-        "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions " +
+        "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired " +
+          "ordering of dimensions " +
           `i.e. input.dim() = ${shape.length} is not equal to len(dims) = ${dims.length}`,
         { op: "permute" },
       );
@@ -349,7 +354,8 @@ export function movedim(
   const [sources, destinations] = [source, destination].map((dims) => (typeof dims === "number" ? [dims] : dims));
   if (sources.length !== destinations.length) {
     throw new ShapeError(
-      `movedim: Invalid source or destination dims: source (${listed(sources)} dims) should contain the same number of dims as destination (${listed(destinations)} dims)`,
+      `movedim: Invalid source or destination dims: source (${listed(sources)} dims) should contain the same number ` +
+        `of dims as destination (${listed(destinations)} dims)`,
       { op: "movedim" },
     );
   }
@@ -419,7 +425,9 @@ function diagonalAttrs(args: readonly unknown[]): DiagonalAttrs {
   return { offset, dim1, dim2 };
 }
 
-/** Windows of `size` places, `step` apart, along `dimension`; the window is the last dimension (`torch.Tensor.unfold`). */
+/**
+ * Windows of `size` places, `step` apart, along `dimension`; the window is the last dimension (`torch.Tensor.unfold`).
+ */
 export function unfold(x: Tensor, dimension: number, size: number, step: number): Tensor {
   return apply(unfoldOp, [x], { dim: dimension, size, step });
 }
@@ -453,7 +461,10 @@ export function diagonalScatter(
 
 // --- in place --------------------------------------------------------------------------------------------------------
 
-/** Makes `x` itself the view that `look` takes of it. @throws AutogradError on a leaf that requires a gradient, or a view */
+/**
+ * Makes `x` itself the view that `look` takes of it. @throws AutogradError on a leaf that requires a gradient, or a
+ * view
+ */
 function become(x: Tensor, op: string, look: (x: Tensor) => Tensor): Tensor {
   assertWritable(x, op);
   if (x.view$ !== undefined) {
@@ -471,10 +482,12 @@ function become(x: Tensor, op: string, look: (x: Tensor) => Tensor): Tensor {
 }
 
 export const inPlaceMethods = {
-  squeeze_: (x: Tensor, ...args: Optional<[dim: number | readonly number[]]>): Tensor => become(x, "squeeze_", () => squeeze(x, ...args)),
+  squeeze_: (x: Tensor, ...args: Optional<[dim: number | readonly number[]]>): Tensor =>
+    become(x, "squeeze_", () => squeeze(x, ...args)),
   unsqueeze_: (x: Tensor, dim: number): Tensor => become(x, "unsqueeze_", () => unsqueeze(x, dim)),
   t_: (x: Tensor): Tensor => become(x, "t_", () => t(x)),
-  transpose_: (x: Tensor, dim0: number, dim1: number): Tensor => become(x, "transpose_", () => transpose(x, dim0, dim1)),
+  transpose_: (x: Tensor, dim0: number, dim1: number): Tensor =>
+    become(x, "transpose_", () => transpose(x, dim0, dim1)),
   swapaxes_: (x: Tensor, dim0: number, dim1: number): Tensor => become(x, "swapaxes_", () => transpose(x, dim0, dim1)),
 };
 

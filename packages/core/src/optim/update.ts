@@ -59,9 +59,17 @@ function launchesOf(updates: readonly Update[]): Launch[] {
     else own.push(update);
   }
   return [...byExecutor].flatMap(([executor, own]) => {
+    for (const update of own) moveState(executor, update);
     const settled = executor.settle(own.map(gradientOf), own.map(({ parameter }) => parameter.value));
     return own.flatMap((update, i) => partsOf(executor, update, settled[i]));
   });
+}
+
+/** A parameter may have been put on several devices since its last step: its state follows. */
+function moveState(executor: Executor, { parameter, state }: Update): void {
+  for (const tensor of state) {
+    if (tensor.value.executor !== executor) tensor.replaceValue(executor.settle([tensor.value], [parameter.value])[0]);
+  }
 }
 
 function assertFits({ step, parameter, gradient }: Update): void {

@@ -1,6 +1,6 @@
 /**
- * Python's `x[...]` and `x[...] = value`: integers, slices, ellipsis, new axes, integer and boolean tensors, combined as in
- * PyTorch. With basic indices only the result is a view.
+ * Python's `x[...]` and `x[...] = value`: integers, slices, ellipsis, new axes, integer and boolean tensors, combined
+ * as in PyTorch. With basic indices only the result is a view.
  */
 import { ShapeError, ValueError } from "../errors.ts";
 import { index as indexBy, indexPut_ } from "../ops/advanced.ts";
@@ -105,8 +105,8 @@ function masksApart(byDim: readonly (Tensor | undefined)[]): TensorIndices {
 const hasTensors = (tensors: TensorIndices): boolean => tensors.some((index) => index !== undefined);
 
 /**
- * `x[indices]`: `x.at(0, slice(1, 3), null, "...", rows)`. A view where no tensor indexes, else a copy; differentiable. A boolean
- * tensor is waited for, since the result's shape depends on it.
+ * `x[indices]`: `x.at(0, slice(1, 3), null, "...", rows)`. A view where no tensor indexes, else a copy; differentiable.
+ * A boolean tensor is waited for, since the result's shape depends on it.
  * @throws ShapeError for an index out of range or too many; a tensor's indices are checked on the device
  */
 export function at(x: Tensor, ...indices: readonly Index[]): Tensor {
@@ -150,7 +150,8 @@ function wholeMask(mask: Tensor, x: Tensor): Tensor {
   mask.shape.forEach((size, dim) => {
     if (size === x.shape[dim]) return;
     throw new ShapeError(
-      `The shape of the mask [${mask.shape.join(", ")}] at index ${dim} does not match the shape of the indexed tensor [${x.shape.join(", ")}] at index ${dim}`,
+      `The shape of the mask [${mask.shape.join(", ")}] at index ${dim} does not match the shape of the indexed ` +
+        `tensor [${x.shape.join(", ")}] at index ${dim}`,
       { op: "setAt" },
     );
   });

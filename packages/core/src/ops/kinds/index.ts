@@ -1,6 +1,7 @@
 /**
- * The index kind: elements moved from or to places that index tensors name. An entry says what its one or two movements are; the
- * kernels, the check of every index on the device, and negative indices follow. An index out of range poisons the result.
+ * The index kind: elements moved from or to places that index tensors name. An entry says what its one or two movements
+ * are; the kernels, the check of every index on the device, and negative indices follow. An index out of range poisons
+ * the result.
  */
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
@@ -223,7 +224,8 @@ export function assertIndexType(op: string, { dtype }: Meta, also?: DType): void
 export function assertSameType(op: string, self: Meta, source: Meta | number, name = "src"): void {
   if (typeof source === "number" || source.dtype === self.dtype) return;
   throw new DTypeError(
-    `${op}(): self and ${name} expected to have the same dtype, but got (self) ${self.dtype} and (${name}) ${source.dtype}`,
+    `${op}(): self and ${name} expected to have the same dtype, but got (self) ${self.dtype} and (${name}) ` +
+      `${source.dtype}`,
     { op },
   );
 }

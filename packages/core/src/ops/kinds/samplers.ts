@@ -22,9 +22,9 @@ export interface Sample {
 export interface Sampler {
   /** The dtypes of its numbers for one dimension, of which the first is the size of x. */
   readonly params: readonly (DType | "result")[];
-  locate(spot: Spot, params: readonly Expr[], dtype: DType): Sample;
+  readonly locate: (spot: Spot, params: readonly Expr[], dtype: DType) => Sample;
   /** How many elements the window at a place counts (int32). */
-  count?(spot: Omit<Spot, "tap">, params: readonly Expr[]): Expr;
+  readonly count?: (spot: Omit<Spot, "tap">, params: readonly Expr[]) => Expr;
 }
 
 const windowParams: readonly DType[] = ["int32", "int32", "int32", "int32"];

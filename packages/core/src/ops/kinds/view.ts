@@ -1,7 +1,7 @@
 /**
- * The view kind: ops that never move data. An entry says how each dimension of the result runs along dimensions of the input; its
- * shape, strides and offset, the adjoint (`selectBackward`), the out-of-place write (`selectScatter`) and what sharding needs to
- * know follow. `view` and `asStrided`, which are no such maps, give their geometry themselves.
+ * The view kind: ops that never move data. An entry says how each dimension of the result runs along dimensions of the
+ * input; its shape, strides and offset, the adjoint (`selectBackward`), the out-of-place write (`selectScatter`) and
+ * what sharding needs to know follow. `view` and `asStrided`, which are no such maps, give their geometry themselves.
  */
 import { InternalError, ShapeError } from "../../errors.ts";
 import { contiguousStrides, sameShape } from "../../tensor/shape.ts";
@@ -19,13 +19,19 @@ export interface ViewStep {
   readonly step: number;
 }
 
-/** One output dimension: its size, and the input dimensions that it runs along (none: every index sees the same elements). */
+/**
+ * One output dimension: its size, and the input dimensions that it runs along (none: every index sees the same
+ * elements).
+ */
 export interface ViewDim {
   readonly size: number;
   readonly along: readonly ViewStep[];
 }
 
-/** The whole view: index of input dimension `d` = `start[d]` + the sum of step * index over the output dimensions along `d`. */
+/**
+ * The whole view: index of input dimension `d` = `start[d]` + the sum of step * index over the output dimensions along
+ * `d`.
+ */
 export interface ViewMap {
   readonly dims: readonly ViewDim[];
   readonly start?: readonly number[];
@@ -95,8 +101,8 @@ export interface AdjointAttrs<A> {
 }
 
 /**
- * The adjoint of a view: zeros of the input's shape with the gradient in the view's place, added up where the view names one
- * element several times. Its own gradient is the view.
+ * The adjoint of a view: zeros of the input's shape with the gradient in the view's place, added up where the view
+ * names one element several times. Its own gradient is the view.
  */
 export function defineAdjoint<A>(view: ViewOp<A>, overlapping = false): Op<AdjointAttrs<A>> {
   const name = `${view.name}Backward`;
@@ -124,7 +130,10 @@ export function defineAdjoint<A>(view: ViewOp<A>, overlapping = false): Op<Adjoi
   };
 }
 
-/** A copy of the first operand in which the view's place holds the second one, or a number (`torch.select_scatter` and its kin). */
+/**
+ * A copy of the first operand in which the view's place holds the second one, or a number (`torch.select_scatter` and
+ * its kin).
+ */
 export function defineScatter<A>(view: ViewOp<A>): Op<A> {
   const name = `${view.name}Scatter`;
   const op: Op<A> = {
@@ -143,7 +152,8 @@ export function defineScatter<A>(view: ViewOp<A>): Op<A> {
       const place = view.geometry(dense(shape), attrs).shape;
       if (typeof source !== "number" && !sameShape(place, source.shape)) {
         throw new ShapeError(
-          `expected src to have a size equal to the slice of self. src size = [${source.shape.join(", ")}], slice size = [${place.join(", ")}]`,
+          `expected src to have a size equal to the slice of self. src size = [${source.shape.join(", ")}], slice ` +
+            `size = [${place.join(", ")}]`,
           { op: name },
         );
       }

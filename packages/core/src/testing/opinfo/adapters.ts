@@ -108,13 +108,11 @@ const exceptions: Readonly<Record<string, Adapter>> = {
     needs: ["nn.functional.embedding"],
     call: (library, [weight, indices], options) => find(library, "nn.functional.embedding")(indices, weight, options),
   },
-  // PyTorch 1.13 returns the attention weights as well: None where they are not asked for.
+  // PyTorch 1.13 returns the attention weights as well.
   "nn.functional._scaled_dot_product_attention": {
-    needs: ["nn.functional.scaled_dot_product_attention"],
-    call: (library, args, { isCausal }) => [
-      find(library, "nn.functional.scaled_dot_product_attention")(...args, { isCausal }),
-      null,
-    ],
+    needs: ["nn.functional.scaled_dot_product_attention_with_weights"],
+    call: (library, args, { isCausal }) =>
+      find(library, "nn.functional.scaled_dot_product_attention_with_weights")(...args, { isCausal }),
   },
   slice: {
     needs: ["slice", "Tensor.at"],

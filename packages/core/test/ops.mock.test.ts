@@ -1,0 +1,5 @@
+import { mock, opSuite } from "../src/testing/index.ts";
+
+const device = mock();
+
+opSuite("mock", () => device);

@@ -1,0 +1,6 @@
+import { opSuite } from "@troupe/core/testing";
+import { cpu } from "../src/index.ts";
+
+const device = cpu({ index: 0, threads: 1 });
+
+opSuite("cpu", () => device);
