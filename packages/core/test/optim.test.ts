@@ -47,13 +47,15 @@ const gradient = (shape: readonly number[], number: number, step: number, dtype:
   filled(shape, dtype, (i) => Math.sin(0.7 * i + 1.3 * step + number) * (1 + 0.1 * step));
 
 function make(name: Fixture["cases"][number]["optimizer"], params: readonly nn.Parameter[], options: Readonly<Record<string, unknown>>): optim.Optimizer {
-  return new optim[name](params, { lr: 0.1, ...(name === "SGD" ? {} : defaultsOf[name]), ...camel(options) }) as optim.Optimizer;
+  return new optimizers[name](params, { lr: 0.1, ...(name === "SGD" ? {} : defaultsOf[name]), ...camel(options) }) as optim.Optimizer;
 }
+const optimizers = { SGD: optim.SGD, Adam: optim.Adam, AdamW: optim.AdamW, RMSprop: optim.RMSprop } as const;
 const defaultsOf = { Adam: { lr: 1e-3 }, AdamW: { lr: 1e-3 }, RMSprop: { lr: 1e-2 } } as const;
 
-function expectClose(actual: readonly number[], expected: readonly number[], tolerance: number): void {
-  expect(actual.length).toBe(expected.length);
-  actual.forEach((value, i) => expect(Math.abs(value - expected[i])).toBeLessThanOrEqual(tolerance * Math.max(1, Math.abs(expected[i]))));
+/** The greatest difference, relative to what is expected where that is above 1. */
+function distance(actual: readonly number[], expected: readonly number[]): number {
+  if (actual.length !== expected.length) return Infinity;
+  return Math.max(...actual.map((value, i) => Math.abs(value - expected[i]) / Math.max(1, Math.abs(expected[i]))));
 }
 
 describe("twelve steps end where PyTorch's end", () => {
@@ -65,7 +67,8 @@ describe("twelve steps end where PyTorch's end", () => {
         params.forEach((parameter, number) => (parameter.grad = gradient(parameter.shape, number, step, dtype)));
         made.step();
       }
-      params.forEach((parameter, i) => expectClose([...parameter.dataSync()].map(Number), expected[i], dtype === "float32" ? 1e-6 : 1e-12));
+      const distances = params.map((parameter, i) => distance([...parameter.dataSync()].map(Number), expected[i]));
+      expect(Math.max(...distances)).toBeLessThanOrEqual(dtype === "float32" ? 1e-6 : 1e-12);
     });
   }
 });
@@ -82,7 +85,7 @@ describe("learning rates follow PyTorch's schedules", () => {
       new optim.lrScheduler.OneCycleLR(optimizer, { maxLr: max_lr, totalSteps: total_steps }),
   };
   for (const { scheduler, options, rates } of fixture.schedules) {
-    test(scheduler, () => {
+    test(`${scheduler}`, () => {
       const optimizer = make("SGD", [new nn.Parameter(core.zeros([1]))], { lr: 0.2, momentum: 0.9 });
       const made = makers[scheduler](optimizer, options);
       const seen = rates.map(() => {
@@ -90,7 +93,7 @@ describe("learning rates follow PyTorch's schedules", () => {
         made.step();
         return rate;
       });
-      expectClose(seen, rates, 1e-12);
+      expect(distance(seen, rates)).toBeLessThanOrEqual(1e-12);
     });
   }
 });
@@ -123,15 +126,15 @@ test("a step over two devices is skipped on both when one gradient is poisoned",
   params[0].grad = nn.functional.crossEntropy(core.zeros([1, 2]), core.tensor([9])).mul(core.ones([2]));
   params[1].grad = core.ones([2], { device: other });
   optimizer.step();
-  await expect(params[1].data()).rejects.toThrow();
+  await expect(params[1].data()).rejects.toThrow(core.ValueError);
   expect([...params[1].dataSync()]).toEqual([1, 1]);
-  await expect(params[0].data()).rejects.toThrow();
+  await expect(params[0].data()).rejects.toThrow(core.ValueError);
   expect([...params[0].dataSync()]).toEqual([1, 1]);
 });
 
 test("parameters without a gradient stay as they are", () => {
   const parameter = new nn.Parameter(core.ones([2]));
-  new optim.Adam([parameter, ...[new nn.Parameter(core.ones([1]))]], { lr: 1 }).step();
+  new optim.Adam([parameter, new nn.Parameter(core.ones([1]))], { lr: 1 }).step();
   expect([...parameter.dataSync()]).toEqual([1, 1]);
 });
 
@@ -150,7 +153,7 @@ test("groups have options of their own", () => {
   const optimizer = new optim.SGD([{ params: [a] }, { params: [b], lr: 0.5 }], { lr: 0.1 });
   for (const parameter of [a, b]) parameter.grad = core.ones([1]);
   optimizer.step();
-  expectClose([a.itemSync(), b.itemSync()], [-0.1, -0.5], 1e-7);
+  expect(distance([a.itemSync(), b.itemSync()], [-0.1, -0.5])).toBeLessThanOrEqual(1e-7);
 });
 
 test("a state dict continues where another optimizer stopped", () => {
@@ -190,5 +193,5 @@ test("gradients are clipped to their common norm", () => {
   params[1].grad = core.tensor([4.5]).sub(0.5);
   const norm = nn.clipGradNorm_(params, 1);
   expect(norm?.itemSync()).toBeCloseTo(5, 5);
-  expectClose([...params[0].grad.dataSync(), ...params[1].grad.dataSync()].map(Number), [0.6, 0, 0.8], 1e-6);
+  expect(distance([...params[0].grad.dataSync(), ...params[1].grad.dataSync()].map(Number), [0.6, 0, 0.8])).toBeLessThanOrEqual(1e-6);
 });

@@ -5,7 +5,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { cpu } from "@troupe/device-cpu";
 import { dataParallel } from "@troupe/parallel";
-import { data, defaultDevice, manualSeed, nn, noGrad, optim } from "@troupe/core";
+import { data, manualSeed, nn, noGrad, optim } from "@troupe/core";
 import type { Device, Tensor } from "@troupe/core";
 import { classes, loadDigits, pixels } from "./digits.ts";
 import type { Digits } from "./digits.ts";
@@ -106,10 +106,11 @@ const options = new Command("start")
   .parse(process.argv.filter((argument) => argument !== "--"))
   .opts<Options>();
 
+const devices = [0, 1, 2].map((index) => cpu({ index, threads: 1 }));
 const digits = loadDigits();
-console.log(`${digits.train.length} digits to train on, ${digits.test.labels.size(0)} held back; the data is on ${defaultDevice().name}\n`);
-const single = await train("1 device", [cpu({ index: 0, threads: 1 })], digits, options);
-const parallel = await train("2 devices, data-parallel", [cpu({ index: 1, threads: 1 }), cpu({ index: 2, threads: 1 })], digits, options);
+console.log(`${digits.train.length} digits to train on, ${digits.test.labels.size(0)} held back\n`);
+const single = await train("1 device", devices.slice(0, 1), digits, options);
+const parallel = await train("2 devices, data-parallel", devices.slice(1), digits, options);
 
 console.log(
   table(

@@ -114,7 +114,7 @@ function costOf(from: Placement, to: Placement, bytes: number, count: number): n
     case "replicate":
       return to.kind === "partial" ? 2 * step : step;
     case "shard":
-      return part + latency;
+      return part + latency + (to.kind === "replicate" ? 0 : step);
     case "partial":
       return to.kind === "shard" ? part + latency : 2 * part + latency;
   }

@@ -5,7 +5,7 @@ import { decide } from "./decide.ts";
 import type { Plan } from "./decide.ts";
 import type { DeviceMesh } from "./mesh.ts";
 import { readParts } from "./read.ts";
-import { arrange, collect, everywhere, redistribute, settleAll, spread } from "./redistribute.ts";
+import { arrange, collect, copyOf, everywhere, redistribute, settleAll, spread } from "./redistribute.ts";
 import { keepingResults, outOfScope } from "./scope.ts";
 import { isSharded, setShardedExecutor, sharded, ShardedValue } from "./value.ts";
 
@@ -80,7 +80,9 @@ function viewed(input: Operand, layout: ShardedValue["layout"], parts: Parts): S
   if (typeof input !== "number" && parts.every(({ storage }, rank) => storage === input.memory.storages[rank])) {
     return new ShardedValue(layout, parts, input.memory, input.isDetached);
   }
-  return new ShardedValue(layout, parts, undefined, true);
+  // What is pending is reduced storage by storage: they have to be alike on all devices.
+  const own = layout.placements.some(({ kind }) => kind === "partial") ? parts.map(copyOf) : parts;
+  return new ShardedValue(layout, own, undefined, true);
 }
 
 /** Runs an op into the parts of `target`. */

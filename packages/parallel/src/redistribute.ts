@@ -43,7 +43,8 @@ export function redistribute(value: ShardedValue, placements: readonly Placement
   return new ShardedValue(target, locals.map((local) => (borrowed.has(local.storage) || !local.isWhole ? copyOf(local) : local)));
 }
 
-function copyOf(local: LocalValue): LocalValue {
+/** A dense copy on the same device. */
+export function copyOf(local: LocalValue): LocalValue {
   return cloneOp.run([local], [], [local])[0];
 }
 

@@ -1,10 +1,14 @@
 import { mock } from "@troupe/core/testing";
-import { deviceMesh, shard, distributeTensor } from "@troupe/parallel";
+import { grad, linspace } from "@troupe/core";
+import { deviceMesh, shard, distributeTensor, placementsOf } from "@troupe/parallel";
 import { numbers } from "./cases.ts";
+import { lay } from "./lay.ts";
 const mesh = deviceMesh([mock(), mock()]);
-const x = numbers(4, 6);
-console.log(x.tolistSync());
-const d = distributeTensor(x, mesh, [shard(1)]);
-const v = d.diagonal();
-console.log(v.value.locals.map((l: any) => [l.shape, l.strides, l.offset, l.storage.bytes]));
-console.log(x.diagonal().tolistSync(), v.tolistSync());
+for (const [m, n] of [[4, 6], [5, 3]]) {
+const d = lay(numbers(m, n), mesh, [shard(0)]);
+d.requiresGrad = true;
+const y = d.amax();
+const c = linspace(-1, 1, y.numel(), {device: "mock:0", dtype: y.dtype }).reshape(y.shape);
+const [g] = grad(y, [d], {gradOutputs: c, allowUnused: true });
+for (const t of [y, g]) { try { console.log(t.shape, t.tolistSync()); } catch (e) { console.log(String(e)); } }
+}

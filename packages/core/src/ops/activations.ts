@@ -160,8 +160,8 @@ export function celu(x: Tensor, ...args: Optional<[alpha: number, inplace: boole
   return activate(eluOp, x, [alpha, 1, 1 / alpha], inplace);
 }
 
-const SELU_ALPHA = 1.6732632423543772848170429916717;
-const SELU_SCALE = 1.0507009873554804934193349852946;
+const SELU_ALPHA = 1.6732632423543772;
+const SELU_SCALE = 1.0507009873554805;
 
 /** The self-normalising unit of Klambauer et al. 2017 (`torch.nn.functional.selu`). */
 export function selu(x: Tensor, ...args: Optional<[inplace: boolean]>): Tensor {

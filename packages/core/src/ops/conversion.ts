@@ -58,8 +58,8 @@ const constantOver = defineElementwise("fill", { operands: 1, kernel: (_a, value
 /** Writes one number over `a` (`fill_`); as in `copyOp`, the contents of `a` are not read. */
 export const fillInPlaceOp: Op<readonly number[]> = {
   ...constantOver,
-  run(_inputs, [value], [meta], target) {
-    return fillOp.run([], { shape: meta.shape, dtype: meta.dtype, params: [value] }, [meta], target);
+  run([x], [value], [meta], target) {
+    return fillOp.run([x], { shape: meta.shape, dtype: meta.dtype, params: [value] }, [meta], target);
   },
 };
 

@@ -261,7 +261,7 @@ export class Upsample extends Module {
 
   override extraRepr(): string {
     const { size, scaleFactor, mode = "nearest" } = this.options;
-    const extent = scaleFactor == null ? `size=${String(size)}` : `scale_factor=${String(scaleFactor)}`;
+    const extent = scaleFactor === undefined || scaleFactor === null ? `size=${String(size)}` : `scale_factor=${String(scaleFactor)}`;
     return `${extent}, mode=${mode}`;
   }
 }

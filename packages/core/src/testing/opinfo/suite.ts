@@ -35,7 +35,6 @@ export const knownDifferences: Readonly<Record<string, KnownDifference>> = {
   "linalg.matrix_power": { cases: 9, why: "negative powers need an inverse and are refused" },
   "linalg.vector_norm": { cases: 2, why: "PyTorch 1.13 rounds an order of 0.9 to float32" },
   "nn.functional.layer_norm": { cases: 1, why: "PyTorch's rounding leaves 1e-4 where a single element deviates by nothing" },
-  "nn.functional.softsign": { cases: 1, why: "PyTorch lets 1 + |x| of a uint8 wrap to 0" },
 };
 
 /** Registers one test an entry. */
