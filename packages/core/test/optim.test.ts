@@ -47,7 +47,7 @@ const gradient = (shape: readonly number[], number: number, step: number, dtype:
   filled(shape, dtype, (i) => Math.sin(0.7 * i + 1.3 * step + number) * (1 + 0.1 * step));
 
 function make(name: Fixture["cases"][number]["optimizer"], params: readonly nn.Parameter[], options: Readonly<Record<string, unknown>>): optim.Optimizer {
-  return new optimizers[name](params, { lr: 0.1, ...(name === "SGD" ? {} : defaultsOf[name]), ...camel(options) }) as optim.Optimizer;
+  return new optimizers[name](params, { lr: 0.1, ...(name === "SGD" ? {} : defaultsOf[name]), ...camel(options) });
 }
 const optimizers = { SGD: optim.SGD, Adam: optim.Adam, AdamW: optim.AdamW, RMSprop: optim.RMSprop } as const;
 const defaultsOf = { Adam: { lr: 1e-3 }, AdamW: { lr: 1e-3 }, RMSprop: { lr: 1e-2 } } as const;

@@ -84,7 +84,7 @@ async function numbersOf(parameters: Iterable<Tensor>): Promise<Float32Array[]> 
   return Promise.all([...parameters].map(async (parameter) => Float32Array.from(await parameter.detach().data(), Number)));
 }
 
-async function accuracy(model: nn.Module, device: Device, { test }: Digits): Promise<number> {
+async function accuracy(model: { forward(x: Tensor): Tensor; train(): unknown; eval(): unknown }, device: Device, { test }: Digits): Promise<number> {
   model.eval();
   const right = noGrad(() => model.forward(test.images.to(device)).argmax(1).eq(test.labels.to(device)).sum());
   model.train();

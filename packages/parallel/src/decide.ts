@@ -116,6 +116,6 @@ function costOf(from: Placement, to: Placement, bytes: number, count: number): n
     case "shard":
       return part + latency + (to.kind === "replicate" ? 0 : step);
     case "partial":
-      return to.kind === "shard" ? part + latency : 2 * part + latency;
+      return (to.kind === "shard" ? part : 2 * part) + latency + (to.kind === "partial" ? step : 0);
   }
 }

@@ -1,8 +1,10 @@
 import { grad, linspace } from "@troupe/core";
 import type { Tensor } from "@troupe/core";
 import { mock } from "@troupe/core/testing";
-import { deviceMesh, placementText } from "@troupe/parallel";
+import { deviceMesh, placementText, replicate, ruleMisses } from "@troupe/parallel";
 import type { DeviceMesh, Placement } from "@troupe/parallel";
+import fc from "fast-check";
+import type { Stream } from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { cases } from "./cases.ts";
 import type { Case } from "./cases.ts";
@@ -21,9 +23,8 @@ function combinations<T>(lists: readonly (readonly T[])[]): T[][] {
   return lists.reduce<T[][]>((made, list) => made.flatMap((head) => list.map((item) => [...head, item])), [[]]);
 }
 
-/** What the results and, where there are any, the gradients are; inputs want gradients where they can. */
-function outcome(one: Case, inputs: readonly Tensor[], withGradients: boolean): Tensor[] {
-  if (!withGradients) return [...results(one, inputs)];
+/** The results and, where there are any, the gradients of all inputs. */
+function outcome(one: Case, inputs: readonly Tensor[]): Tensor[] {
   const wanted = inputs.filter(({ dtype }) => dtype === "float32");
   for (const input of wanted) input.requiresGrad = true;
   const outputs = results(one, inputs);
@@ -35,10 +36,10 @@ function outcome(one: Case, inputs: readonly Tensor[], withGradients: boolean): 
 }
 
 /** What is wrong with a call under these placements, or undefined. */
-function mistake(one: Case, mesh: DeviceMesh, placements: readonly (readonly Placement[])[], expected: readonly Tensor[], withGradients: boolean): string | undefined {
+function mistake(one: Case, mesh: DeviceMesh, placements: readonly (readonly Placement[])[], expected: readonly Tensor[]): string | undefined {
   const where = `${one.name} with ${placements.map((own) => own.map(placementText).join("/")).join(", ")} on ${mesh.sizes.join(" x ")}`;
   try {
-    const actual = outcome(one, one.inputs.map((input, i) => lay(input.detach(), mesh, placements[i])), withGradients);
+    const actual = outcome(one, one.inputs.map((input, i) => lay(input.detach(), mesh, placements[i])));
     if (actual.length !== expected.length) return `${where}: ${actual.length} results instead of ${expected.length}`;
     for (let i = 0; i < expected.length; i++) {
       const found = difference(actual[i], expected[i]);
@@ -50,22 +51,49 @@ function mistake(one: Case, mesh: DeviceMesh, placements: readonly (readonly Pla
   }
 }
 
-describe("every op gives the same under every combination of placements", () => {
-  for (const [count, m, n] of [[2, 4, 6], [2, 5, 3], [3, 4, 5]] as const) {
-    const mesh = deviceMesh(devices.slice(0, count));
-    test(`on ${count} devices, ${m} x ${n}`, () => {
-      const mistakes: string[] = [];
-      let tried = 0;
-      for (const one of cases(m, n)) {
-        const expected = outcome(one, one.inputs.map((input) => input.detach()), true);
-        for (const placements of combinations(one.inputs.map(possiblePlacements))) {
-          tried++;
-          const found = mistake(one, mesh, placements.map((placement) => [placement]), expected, true);
-          if (found !== undefined) mistakes.push(found);
-        }
+function expectedOf(one: Case): Tensor[] {
+  return outcome(one, one.inputs.map((input) => input.detach()));
+}
+
+describe("every op, and its gradient, gives the same under every combination of placements", () => {
+  test("all combinations on 2 devices that get uneven parts", () => {
+    const mesh = deviceMesh(devices.slice(0, 2));
+    const mistakes: string[] = [];
+    for (const one of cases(5, 3)) {
+      const expected = expectedOf(one);
+      for (const placements of combinations(one.inputs.map(possiblePlacements))) {
+        const found = mistake(one, mesh, placements.map((placement) => [placement]), expected);
+        if (found !== undefined) mistakes.push(found);
       }
-      console.log(tried, mistakes.length);
-      expect(mistakes).toEqual([]);
-    });
+    }
+    expect(mistakes).toEqual([]);
+  }, 60_000);
+
+  for (const [title, mesh] of [["3 devices", deviceMesh(devices.slice(0, 3))], ["a mesh of 2 x 2", deviceMesh(devices, { dp: 2, tp: 2 })]] as const) {
+    test(`random calls, sizes and placements on ${title}`, () => {
+      fc.assert(
+        fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 2, max: 6 }), fc.nat(), fc.infiniteStream(fc.nat()), (m, n, pick, picks) => {
+          const all = cases(m, n);
+          const one = all[pick % all.length];
+          const placements = one.inputs.map((input) => {
+            const own = mesh.axes.map(() => chosen(possiblePlacements(input), picks));
+            // The helper that makes addends does so for one axis.
+            return own.every(({ kind }) => kind === "partial") && own.length > 1 ? own.with(1, replicate()) : own;
+          });
+          expect(mistake(one, mesh, placements, expectedOf(one))).toBeUndefined();
+        }),
+        { numRuns: 150, seed: 7 },
+      );
+    }, 60_000);
   }
+});
+
+function chosen<T>(list: readonly T[], picks: Stream<number>): T {
+  return list[(picks.next().value as number) % list.length];
+}
+
+test("ops without a rule are counted, and only they", () => {
+  const mesh = deviceMesh(devices.slice(0, 2));
+  for (const one of cases(4, 4)) one.run(...one.inputs.map((input) => lay(input, mesh, [replicate()])));
+  expect([...ruleMisses().keys()].sort()).toEqual(["flip", "roll", "tril"]);
 });

@@ -6,7 +6,7 @@ import { AutogradError, ShapeError } from "../errors.ts";
 import { collectStorages, nextBirth } from "../tensor/value.ts";
 import type { Memory } from "../tensor/value.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { AccumulateGrad } from "./accumulate.ts";
 import { enableGrad, noGrad } from "./mode.ts";
 import type { Edge, Node } from "./node.ts";

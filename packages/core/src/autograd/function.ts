@@ -1,7 +1,8 @@
 /** Custom differentiable functions (`torch.autograd.Function`). */
 import { AutogradError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { isTensor, Tensor } from "../tensor/tensor.ts";
+import { isTensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { isGradEnabled, noGrad } from "./mode.ts";
 import { Node } from "./node.ts";
 import type { Edge, Gradients } from "./node.ts";
@@ -116,7 +117,7 @@ export function customFunction<Args extends readonly unknown[], R extends Tensor
     const result = noGrad(() => definition.forward(context, ...args));
     if (!recorded) return result;
     const edges = args.map((arg) => (isTensor(arg) ? arg.edge : undefined));
-    const outputs: readonly Tensor[] = isTensor(result) ? [result] : (result as readonly Tensor[]);
+    const outputs: readonly Tensor[] = isTensor(result) ? [result] : result;
     // An output that is an argument gets a place of its own in the graph.
     const fresh = outputs.map((output) => (args.includes(output) ? output.detach() : output));
     const node = new CustomNode(definition.name, edges, context, fresh, (ctx, ...gradients) => definition.backward(ctx, ...gradients));

@@ -1,6 +1,7 @@
 /** Checking gradients against finite differences (`torch.autograd.gradcheck`). */
 import { AutogradError } from "../errors.ts";
-import { isTensor, Tensor } from "../tensor/tensor.ts";
+import { isTensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { grad } from "./engine.ts";
 import { noGrad } from "./mode.ts";
 

@@ -76,12 +76,9 @@ export class Graph {
 
 /** A text that equal nodes share. */
 function keyOf(node: Node): string {
-  switch (node.op) {
-    case "const": return `const ${node.type} ${node.value}`;
-    case "scalar": case "axis": case "size": case "acc": case "other": return `${node.op} ${node.type} ${node.index}`;
-    case "load": return JSON.stringify(node);
-    default: return `${node.op} ${node.type} ${node.args.join()}`;
-  }
+  if ("args" in node && node.op !== "check") return `${node.op} ${node.type} ${node.args.join()}`;
+  if (node.op === "const") return `const ${node.type} ${node.value}`;
+  return JSON.stringify(node);
 }
 
 type Operand = Expr | number;

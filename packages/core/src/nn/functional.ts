@@ -6,10 +6,14 @@ export {
 export { sigmoid, tanh } from "../ops/transcendental.ts";
 export { logSoftmax, softmax, softmin } from "../ops/softmax.ts";
 export {
-  binaryCrossEntropy, binaryCrossEntropyWithLogits, cosineEmbeddingLoss, crossEntropy, gaussianNllLoss, hingeEmbeddingLoss, huberLoss,
-  klDiv, l1Loss, marginRankingLoss, mseLoss, multiMarginLoss, multilabelSoftMarginLoss, nllLoss, poissonNllLoss, smoothL1Loss,
-  softMarginLoss, tripletMarginLoss, tripletMarginWithDistanceLoss, type Reduction,
+  binaryCrossEntropy, binaryCrossEntropyWithLogits, crossEntropy, gaussianNllLoss, huberLoss, klDiv, l1Loss, mseLoss, nllLoss,
+  poissonNllLoss, smoothL1Loss,
 } from "../ops/composite/losses.ts";
+export {
+  cosineEmbeddingLoss, hingeEmbeddingLoss, marginRankingLoss, multiMarginLoss, multilabelSoftMarginLoss, softMarginLoss,
+  tripletMarginLoss, tripletMarginWithDistanceLoss,
+} from "../ops/composite/margin-losses.ts";
+export type { Reduction } from "../ops/composite/loss-reduction.ts";
 export { batchNorm, cosineSimilarity, groupNorm, instanceNorm, layerNorm, normalize, pairwiseDistance } from "../ops/composite/normalization.ts";
 export { dropout, featureDropout } from "../ops/composite/dropout.ts";
 export { scaledDotProductAttention, scaledDotProductAttentionWithWeights } from "../ops/composite/attention.ts";

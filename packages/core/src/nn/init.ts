@@ -11,13 +11,10 @@ export type Nonlinearity =
 
 /** The recommended gain for a nonlinearity (`torch.nn.init.calculate_gain`). @param param the negative slope of leakyRelu */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
-  switch (nonlinearity) {
-    case "tanh": return 5 / 3;
-    case "relu": return Math.SQRT2;
-    case "leakyRelu": return Math.sqrt(2 / (1 + param ** 2));
-    case "selu": return 3 / 4;
-    default: return 1;
-  }
+  if (nonlinearity === "tanh") return 5 / 3;
+  if (nonlinearity === "relu") return Math.SQRT2;
+  if (nonlinearity === "leakyRelu") return Math.sqrt(2 / (1 + param ** 2));
+  return nonlinearity === "selu" ? 3 / 4 : 1;
 }
 
 /**

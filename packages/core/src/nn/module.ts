@@ -37,7 +37,7 @@ export abstract class Module {
   readonly #buffers = new Map<string, { readonly persistent: boolean }>();
 
   constructor() {
-    const { forward } = this;
+    const forward = Reflect.get(this, "forward") as (...args: never[]) => unknown;
     // The method itself is wrapped, because `module.forward(x)` is how a module is called.
     Object.defineProperty(this, "forward", {
       configurable: true,

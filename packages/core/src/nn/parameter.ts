@@ -1,4 +1,5 @@
 /** Tensors that a module trains, and tensors that it keeps. */
+import { text } from "../tensor/reading.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /**
@@ -10,6 +11,6 @@ export class Parameter extends Tensor {
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
-    return `Parameter containing:\n${this.toString()}`;
+    return `Parameter containing:\n${text(this)}`;
   }
 }

@@ -252,7 +252,11 @@ const softplusOp = defineElementwise("softplus", {
 
 /** log(1 + exp(beta * x)) / beta, and x where beta * x is above `threshold` (`torch.nn.functional.softplus`). */
 export function softplus(x: Tensor, ...args: Optional<[beta: number, threshold: number]>): Tensor {
-  const { beta = 1, threshold: bound = 20 } = parameters<{ beta?: number; threshold?: number }>("softplus", ["beta", "threshold"], args);
+  const { beta = 1, threshold: bound = 20 } = parameters<{ beta?: number; threshold?: number }>(
+    "softplus",
+    ["beta", "threshold"],
+    args,
+  );
   return apply(softplusOp, [x], [beta, bound]);
 }
 

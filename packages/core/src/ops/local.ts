@@ -1,8 +1,8 @@
 /** The executor of local values: infers, checks devices, lets the entry issue its launches, reads. */
 import type { Device } from "../actor/device.ts";
 import { DeviceError } from "../errors.ts";
-import { LocalValue, setLocalExecutor } from "../tensor/value.ts";
-import type { Executor, Value } from "../tensor/value.ts";
+import { setLocalExecutor } from "../tensor/value.ts";
+import type { Executor, LocalValue, Value } from "../tensor/value.ts";
 import { itemSize } from "../tensor/dtype.ts";
 import { numelOf } from "../tensor/shape.ts";
 import type { Op } from "./op.ts";
@@ -83,6 +83,7 @@ export const local: Executor = {
   },
 
   locals(value: Value): readonly LocalValue[] {
+    (value as LocalValue).assertLive("locals");
     return [value as LocalValue];
   },
 

@@ -151,7 +151,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
         return number;
       }),
     }));
-    return { state, paramGroups: paramGroups as unknown as OptimizerState<O>["paramGroups"] };
+    return { state, paramGroups };
   }
 
   /**

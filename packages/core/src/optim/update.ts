@@ -36,16 +36,22 @@ interface Launch {
  */
 export function issueUpdates(updates: readonly Update[]): void {
   const launches = launchesOf(updates);
-  const gradients = new Map<Device, number[]>();
-  for (const { gradient } of launches) {
-    const storages = gradients.get(gradient.device);
-    if (storages === undefined) gradients.set(gradient.device, [gradient.storage.id]);
-    else storages.push(gradient.storage.id);
-  }
-  for (const [device, storages] of gradients) device.guard(storages);
-  if (gradients.size > 1) group([...gradients.keys()]).guard();
+  const guarded = guardedStorages(launches);
+  for (const [device, storages] of guarded) device.guard(storages);
+  if (guarded.size > 1) group([...guarded.keys()]).guard();
   for (const one of launches) issue(one);
   for (const { parameter, state } of updates) for (const { value } of [parameter, ...state]) value.version++;
+}
+
+/** What each device's part of the step reads besides the parameters: gradients, and state (which memory may have run out for). */
+function guardedStorages(launches: readonly Launch[]): Map<Device, number[]> {
+  const guarded = new Map<Device, number[]>();
+  for (const { gradient, state } of launches) {
+    let storages = guarded.get(gradient.device);
+    if (storages === undefined) guarded.set(gradient.device, (storages = []));
+    for (const { storage } of [gradient, ...state]) storages.push(storage.id);
+  }
+  return guarded;
 }
 
 /** Every device's launches, with gradients that lie as their parameters do. */

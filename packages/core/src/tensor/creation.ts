@@ -118,7 +118,8 @@ function inferred(value: number | bigint | boolean): DType {
 
 /** The identity matrix, or its first `m` columns. */
 export function eye(n: number, ...args: readonly (number | TensorOptions)[]): Tensor {
-  const [m = n, options = {}] = typeof args[0] === "number" ? (args as readonly [number, TensorOptions?]) : [n, args[0]];
+  const m = args.find((arg) => typeof arg === "number") ?? n;
+  const options = args.find((arg) => typeof arg !== "number") ?? {};
   checkOptions("eye", options);
   checkShape("eye", [n, m]);
   return generated(eyeOp, [n, m], options.dtype ?? floatDefault, options, [Math.max(m, 1)]);

@@ -109,7 +109,7 @@ const hasTensors = (tensors: TensorIndices): boolean => tensors.some((index) => 
  * A boolean tensor is waited for, since the result's shape depends on it.
  * @throws ShapeError for an index out of range or too many; a tensor's indices are checked on the device
  */
-export function at(x: Tensor, ...indices: readonly Index[]): Tensor {
+export function at(x: Tensor, ...indices: Index[]): Tensor {
   const { part, tensors } = parts(x, indices, true);
   if (hasTensors(tensors)) return indexBy(part, tensors);
   return part === x ? x.expand(x.shape) : part;

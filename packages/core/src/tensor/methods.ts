@@ -156,5 +156,5 @@ setEngineOps({
   onesLike: (x) => onesLike(x),
   clone: conversion.clone,
   add: arithmetic.add,
-  addInPlace: arithmetic.inPlaceMethods.add_,
+  addInPlace: (x, y) => arithmetic.inPlaceMethods.add_(x, y),
 });

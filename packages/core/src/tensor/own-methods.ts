@@ -17,8 +17,8 @@ import type { Shape } from "./shape.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 import { LocalValue } from "./value.ts";
 
-/** Where and as what: a dtype, a device, another tensor to be like, or both by name. */
-export type Target = DType | Device | string | Tensor | { readonly dtype?: DType; readonly device?: Device | string; readonly copy?: boolean };
+/** Where and as what: a dtype or a device's name, a device, another tensor to be like, or both. */
+export type Target = string | Device | Tensor | { readonly dtype?: DType; readonly device?: Device | string; readonly copy?: boolean };
 
 /** The tensor in another dtype or on another device; the tensor itself when nothing changes (`Tensor.to`). */
 function to(x: Tensor, target: Target, ...more: readonly (DType | { readonly copy?: boolean })[]): Tensor {
@@ -39,7 +39,28 @@ function targetOf(target: Target): { dtype?: DType; device?: string; copy?: bool
     const { dtype, device, copy } = target as { dtype?: DType; device?: Device | string; copy?: boolean };
     return { dtype, device: device === undefined ? undefined : typeof device === "string" ? device : device.name, copy };
   }
-  return { device: (target as Device).name };
+  return { device: target.name };
+}
+
+/**
+ * Hands the contents over to another device: the memory here is freed as soon as the copy is made. Any later use of `x`, or of a
+ * tensor that shares its memory, throws a DisposedError; so does a backward pass that needs it.
+ * @returns the tensor there, whose gradient comes back as with `to`; `x` itself where it already is there
+ * @throws DeviceError for an unknown device
+ */
+function moveTo(x: Tensor, device: Device | string): Tensor {
+  const moved = toDevice(x, typeof device === "string" ? device : device.name);
+  if (moved !== x) x.dispose();
+  return moved;
+}
+
+/**
+ * Makes a tensor usable again that an op failed to write: its contents are what the last write that completed left (undefined
+ * contents, where none did). A full overwrite such as `copy_` does the same by itself.
+ */
+function recover(x: Tensor): Tensor {
+  for (const { device, storage } of x.value.executor.locals(x.value)) device.recover(storage.id);
+  return x;
 }
 
 export const methods = {
@@ -48,6 +69,8 @@ export const methods = {
   cpu: (x: Tensor): Tensor => toDevice(x, "cpu"),
   /** This tensor on "gpu:index". */
   gpu: (x: Tensor, index = 0): Tensor => toDevice(x, `gpu:${index}`),
+  moveTo,
+  recover,
   type: (x: Tensor, dtype: DType): Tensor => toDType(x, dtype),
   typeAs: (x: Tensor, y: Tensor): Tensor => toDType(x, y.dtype),
   float: (x: Tensor): Tensor => toDType(x, "float32"),

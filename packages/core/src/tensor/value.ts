@@ -199,10 +199,10 @@ export class LocalValue implements Value {
   /** @throws DisposedError */
   assertLive(op: string): void {
     if (this.storage.disposed) {
-      throw new DisposedError("this tensor was disposed", {
+      throw new DisposedError("this tensor was disposed, or handed over to another device", {
         op,
         device: this.device.name,
-        remedy: "Keep it out of tidy()'s scope by returning it, or dispose() it after its last use.",
+        remedy: "Keep it out of tidy()'s scope by returning it; dispose() it or move it after its last use.",
       });
     }
   }

@@ -54,15 +54,15 @@ export async function writeWorkload(folder: string): Promise<void> {
 }
 
 export interface Workload {
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
-  readonly weights: readonly { readonly w: Float32Array; readonly b: Float32Array }[];
+  readonly images: Float32Array<ArrayBuffer>;
+  readonly labels: Int32Array<ArrayBuffer>;
+  readonly weights: readonly { readonly w: Float32Array<ArrayBuffer>; readonly b: Float32Array<ArrayBuffer> }[];
 }
 
 export function readWorkload(folder: string): Workload {
   const { tensors } = io.decodeSafetensors(readFileSync(join(folder, "workload.safetensors")));
   const bufferOf = (name: string): ArrayBuffer => new Uint8Array(tensors.get(name)?.bytes ?? []).buffer;
-  const floats = (name: string): Float32Array => new Float32Array(bufferOf(name));
+  const floats = (name: string): Float32Array<ArrayBuffer> => new Float32Array(bufferOf(name));
   return {
     images: floats("images"),
     labels: new Int32Array(bufferOf("labels")),

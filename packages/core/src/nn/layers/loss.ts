@@ -1,6 +1,6 @@
 /** Losses as modules: made with their options, called with input and target. */
-import * as f from "../../ops/composite/losses.ts";
-import type { Reduction } from "../../ops/composite/losses.ts";
+import type { Reduction } from "../../ops/composite/loss-reduction.ts";
+import * as f from "../functional.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module } from "../module.ts";
 

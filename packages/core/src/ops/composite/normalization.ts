@@ -38,7 +38,11 @@ export function layerNorm(
   ...args: Optional<[weight: Tensor | null, bias: Tensor | null, eps: number]>
 ): Tensor {
   const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
-  const { weight, bias, eps = 1e-5 } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>("layerNorm", ["weight", "bias", "eps"], args);
+  const { weight, bias, eps = 1e-5 } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>(
+    "layerNorm",
+    ["weight", "bias", "eps"],
+    args,
+  );
   checkLayerNorm(x, shape, weight, bias);
   const dims = shape.map((_, i) => x.dim() - shape.length + i);
   const { mean, variance } = momentsOf(x, dims);
@@ -146,7 +150,11 @@ export function groupNorm(
   numGroups: number,
   ...args: Optional<[weight: Tensor | null, bias: Tensor | null, eps: number]>
 ): Tensor {
-  const { weight, bias, eps = 1e-5 } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>("groupNorm", ["weight", "bias", "eps"], args);
+  const { weight, bias, eps = 1e-5 } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>(
+    "groupNorm",
+    ["weight", "bias", "eps"],
+    args,
+  );
   if (x.dim() < 2) throw new ShapeError(`Expected at least 2 dimensions for input tensor but received ${x.dim()}`, { op: "groupNorm" });
   const [batch, channels, ...spatial] = x.shape;
   if (channels % numGroups !== 0) {
@@ -198,7 +206,11 @@ export function instanceNorm(
 
 /** x divided by its p-norm along `dim`, at least `eps` (`torch.nn.functional.normalize`). */
 export function normalize(x: Tensor, ...args: Optional<[p: number, dim: number, eps: number]>): Tensor {
-  const { p = 2, dim = 1, eps = 1e-12 } = parameters<{ p?: number; dim?: number; eps?: number }>("normalize", ["p", "dim", "eps"], args);
+  const { p = 2, dim = 1, eps = 1e-12 } = parameters<{ p?: number; dim?: number; eps?: number }>(
+    "normalize",
+    ["p", "dim", "eps"],
+    args,
+  );
   return x.div(norm(x, p, dim, true).clampMin(eps));
 }
 
@@ -221,7 +233,15 @@ function broadcastPair(x: Tensor, y: Tensor): [Tensor, Tensor] {
 }
 
 /** The p-norm of x - y + eps along the last dimension (`torch.nn.functional.pairwise_distance`). */
-export function pairwiseDistance(x: Tensor, y: Tensor, ...args: Optional<[p: number, eps: number, keepdim: boolean]>): Tensor {
-  const { p = 2, eps = 1e-6, keepdim = false } = parameters<{ p?: number; eps?: number; keepdim?: boolean }>("pairwiseDistance", ["p", "eps", "keepdim"], args);
+export function pairwiseDistance(
+  x: Tensor,
+  y: Tensor,
+  ...args: Optional<[p: number, eps: number, keepdim: boolean]>
+): Tensor {
+  const { p = 2, eps = 1e-6, keepdim = false } = parameters<{ p?: number; eps?: number; keepdim?: boolean }>(
+    "pairwiseDistance",
+    ["p", "eps", "keepdim"],
+    args,
+  );
   return norm(x.sub(y).add(eps), p, -1, keepdim);
 }

@@ -11,8 +11,8 @@ import { dtypeOfNumber, dtypes, floatingType, resultType } from "../../tensor/dt
 import type { DType, Promotable } from "../../tensor/dtype.ts";
 import { broadcastShapes, broadcastStrides, isContiguous, numelOf, sameShape } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
-import { allocate, LocalValue } from "../../tensor/value.ts";
-import type { Meta } from "../../tensor/value.ts";
+import { allocate } from "../../tensor/value.ts";
+import type { LocalValue, Meta } from "../../tensor/value.ts";
 import { collapse, innerStride } from "../iteration.ts";
 import { launch, putScalar } from "../launch.ts";
 import { gradientLookup, pascal } from "../op.ts";
