@@ -3,22 +3,23 @@
  * together. `@troupe/parallel` is built on it.
  */
 export { DeviceError, InternalError, ShapeError, TroupeError, ValueError } from "./errors.ts";
-export { dtypeOfNumber, isFloat, itemSize, typedArray, type DType } from "./tensor/dtype.ts";
-export { contiguousStrides, inferSize, numelOf, sameShape, viewStrides, type Shape } from "./tensor/shape.ts";
-export { allocate, collectStorages, LocalValue, nextBirth, Storage, type Executor, type Memory, type Meta, type Value } from "./tensor/value.ts";
+export { dtypeOfNumber, isFloat, itemSize, type DType } from "./tensor/dtype.ts";
+export { contiguousStrides, numelOf, sameShape, viewStrides, type Shape } from "./tensor/shape.ts";
+export { allocate, collectStorages, LocalValue, type Executor, type Memory, type Meta, type Storage, type Value } from "./tensor/value.ts";
 export { device, type Device } from "./actor/device.ts";
-export { Group, group, type CollectiveOperand } from "./actor/groups.ts";
-export { partOf, type ReductionName } from "./actor/protocol.ts";
+export { group, type Group, type CollectiveOperand } from "./actor/groups.ts";
+export type { ReductionName } from "./actor/protocol.ts";
 export { Graph, type Expr } from "./kernel/build.ts";
 export type { Node as KernelNode } from "./kernel/ir.ts";
 export { Node, type Edge, type Gradients } from "./autograd/node.ts";
 export { isGradEnabled, noGrad } from "./autograd/mode.ts";
-export type { Op, OpKind } from "./ops/op.ts";
+export type { Op } from "./ops/op.ts";
 export { local } from "./ops/local.ts";
 export { contiguousValue, copyInto, fillWith } from "./ops/moves.ts";
-export { mul } from "./ops/arithmetic.ts";
+export { mul, square, sub } from "./ops/arithmetic.ts";
+export { sqrt } from "./ops/transcendental.ts";
 export { cloneOp } from "./ops/conversion.ts";
-export { sum } from "./ops/reduce.ts";
+export { mean, sum } from "./ops/reduce.ts";
 export type { ElementwiseOp } from "./ops/kinds/elementwise.ts";
 export type { GenerateAttrs } from "./ops/kinds/generate.ts";
 export type { ReduceAttrs, ReduceOp } from "./ops/kinds/reduce.ts";

@@ -36,8 +36,20 @@ describe("a loader", () => {
     const batches = await gather(loader);
     expect(loader.length).toBe(3);
     expect(batches.map(([x, y]) => [x.tolistSync(), y.tolistSync()])).toEqual([
-      [[[0, 1], [2, 3]], [0, 1]],
-      [[[4, 5], [6, 7]], [2, 3]],
+      [
+        [
+          [0, 1],
+          [2, 3],
+        ],
+        [0, 1],
+      ],
+      [
+        [
+          [4, 5],
+          [6, 7],
+        ],
+        [2, 3],
+      ],
       [[[8, 9]], [4]],
     ]);
   });
@@ -65,7 +77,11 @@ describe("a loader", () => {
       get: async (index) => Promise.resolve({ x: core.full([2], index), label: index / 2, name: `n${index}` }),
     };
     const [batch] = await gather(new DataLoader(dataset, { batchSize: 3 }));
-    expect(batch.x.tolistSync()).toEqual([[0, 0], [1, 1], [2, 2]]);
+    expect(batch.x.tolistSync()).toEqual([
+      [0, 0],
+      [1, 1],
+      [2, 2],
+    ]);
     expect(batch.label.tolistSync()).toEqual([0, 0.5, 1]);
     expect(batch.name).toEqual(["n0", "n1", "n2"]);
   });
@@ -89,8 +105,12 @@ describe("datasets", () => {
     const parts = randomSplit(new TensorDataset(core.arange(10)), [0.25, 0.75]);
     expect(parts.map(({ length }) => length)).toEqual([3, 7]);
     const all = (await Promise.all(parts.map((part) => gather(new DataLoader(part, { batchSize: 4 }))))).flat();
-    expect(all.flatMap(([x]) => x.tolistSync() as number[]).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    expect(() => randomSplit(rows(), [1, 1])).toThrow("Sum of input lengths does not equal the length of the input dataset!");
+    expect(all.flatMap(([x]) => x.tolistSync() as number[]).toSorted((a, b) => a - b)).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+    ]);
+    expect(() => randomSplit(rows(), [1, 1])).toThrow(
+      "Sum of input lengths does not equal the length of the input dataset!",
+    );
   });
 
   test("subsets number their own samples", async () => {

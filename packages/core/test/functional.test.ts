@@ -1,11 +1,21 @@
-/** nn.functional against PyTorch's own samples: as the OpInfo suite does, and with gradients that are not recorded, which take fused paths. */
+/**
+ * nn.functional against PyTorch's own samples: as the OpInfo suite does, and with gradients that are not recorded,
+ * which take fused paths.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as library from "../src/index.ts";
 import { mock } from "../src/testing/mock/index.ts";
 import { entryCall, isAmbiguous, resultTensors } from "../src/testing/opinfo/adapters.ts";
 import { checkEntry } from "../src/testing/opinfo/check.ts";
 import { compareTensors, magnitudeOf } from "../src/testing/opinfo/compare.ts";
-import { cotangent, entryNames, loadEntry, stridedStorage, type SampleCase, type TensorValue } from "../src/testing/opinfo/fixtures.ts";
+import {
+  cotangent,
+  entryNames,
+  loadEntry,
+  stridedStorage,
+  type SampleCase,
+  type TensorValue,
+} from "../src/testing/opinfo/fixtures.ts";
 
 const device = mock();
 
@@ -48,15 +58,23 @@ function unrecorded(call: Call, sample: SampleCase): string[] {
     if (value.requiresGrad) leaves.push(x.requiresGrad_());
     return x;
   };
-  const outputs = resultTensors(call(sample, { toTensor, device }), library.isTensor).filter(({ requiresGrad }) => requiresGrad);
-  const gradOutputs = outputs.map(({ shape, dtype }) => library.tensor(cotangent(shape, dtype as "float32" | "float64")).reshape(shape));
+  const outputs = resultTensors(call(sample, { toTensor, device }), library.isTensor).filter(
+    ({ requiresGrad }) => requiresGrad,
+  );
+  const gradOutputs = outputs.map(({ shape, dtype }) =>
+    library.tensor(cotangent(shape, dtype as "float32" | "float64")).reshape(shape),
+  );
   const gradients = library.grad(outputs, leaves, { gradOutputs, allowUnused: true });
   const problems = (sample.grad ?? []).map((wanted, i) => {
     if (wanted === null) return null;
     const x = gradients[i] ?? library.zerosLike(leaves[i]);
     const magnitude = Math.max(1, ...(sample.grad ?? []).map((g) => (g === null ? 0 : magnitudeOf(g))));
     // PyTorch's float32 constants show in hardsigmoid's float64 gradients.
-    return compareTensors({ shape: x.shape, dtype: x.dtype, data: x.dataSync() }, wanted, { magnitude, reduction: 100, ...looser(wanted) });
+    return compareTensors({ shape: x.shape, dtype: x.dtype, data: x.dataSync() }, wanted, {
+      magnitude,
+      reduction: 100,
+      ...looser(wanted),
+    });
   });
   return problems.filter((problem) => problem !== null);
 }

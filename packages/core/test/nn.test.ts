@@ -58,8 +58,16 @@ describe("what is inside a module", () => {
   test("parameters are found in fields, arrays and objects, and named by their paths", () => {
     const names = [...new Net().namedParameters()].map(([name]) => name);
     expect(names).toEqual([
-      "scale", "up.weight", "up.bias", "blocks.0.weight", "blocks.0.bias", "blocks.1.1.weight", "blocks.1.1.bias", "heads.left.weight",
-      "heads.left.bias", "heads.right.weight",
+      "scale",
+      "up.weight",
+      "up.bias",
+      "blocks.0.weight",
+      "blocks.0.bias",
+      "blocks.1.1.weight",
+      "blocks.1.1.bias",
+      "heads.left.weight",
+      "heads.left.bias",
+      "heads.right.weight",
     ]);
   });
 
@@ -82,7 +90,10 @@ describe("what is inside a module", () => {
 
   test("one backward pass reaches all parameters; zeroGrad forgets", () => {
     const net = new Net();
-    net.forward(core.ones([4, 2])).sum().backward();
+    net
+      .forward(core.ones([4, 2]))
+      .sum()
+      .backward();
     expect(net.parameters().every(({ grad }) => grad !== undefined)).toBe(true);
     net.zeroGrad();
     expect(net.parameters().every(({ grad }) => grad === undefined)).toBe(true);
@@ -104,10 +115,16 @@ describe("state dicts", () => {
   test("that do not fit name every problem and leave the module as it was", () => {
     const layer = new nn.Sequential(new nn.Linear(2, 3), new nn.Linear(3, 1));
     const before = numbers(layer.parameters()[0]);
-    const state = { "0.weight": core.zeros([3, 2]), "0.bias": core.zeros([4]), "1.weight": core.zeros([1, 3]), extra: core.zeros([1]) };
+    const state = {
+      "0.weight": core.zeros([3, 2]),
+      "0.bias": core.zeros([4]),
+      "1.weight": core.zeros([1, 3]),
+      extra: core.zeros([1]),
+    };
     expect(() => layer.loadStateDict(state)).toThrow(
       'Error(s) in loading state_dict for Sequential:\n\tUnexpected key(s) in state_dict: "extra". \n\t' +
-        'Missing key(s) in state_dict: "1.bias". \n\tsize mismatch for 0.bias: copying a param with shape torch.Size([4]) from checkpoint, ' +
+        'Missing key(s) in state_dict: "1.bias". \n\tsize mismatch for 0.bias: ' +
+        "copying a param with shape torch.Size([4]) from checkpoint, " +
         "the shape in current model is torch.Size([3]).",
     );
     expect(numbers(layer.parameters()[0])).toEqual(before);
@@ -126,19 +143,29 @@ describe("moving a module", () => {
     const net = new Net();
     const before = net.parameters();
     const values = before.map(numbers);
-    net.forward(core.ones([1, 2])).sum().backward();
+    net
+      .forward(core.ones([1, 2]))
+      .sum()
+      .backward();
     net.to(other);
     expect(net.parameters()).toEqual(before);
     expect(before.map(({ device: place }) => place.name)).toEqual(before.map(() => other.name));
     expect(before.map(({ grad }) => grad?.device.name)).toEqual(before.map(() => other.name));
     expect(net.counter.device.name).toBe(other.name);
     expect(before.map(numbers)).toEqual(values);
-    net.forward(core.ones([1, 2], { device: other })).sum().backward();
+    net
+      .forward(core.ones([1, 2], { device: other }))
+      .sum()
+      .backward();
   });
 
   test("to another dtype leaves whole-number buffers alone", () => {
     const layer = new nn.BatchNorm1d(2).double();
-    expect([layer.weight?.dtype, layer.runningMean?.dtype, layer.numBatchesTracked?.dtype]).toEqual(["float64", "float64", "int64"]);
+    expect([layer.weight?.dtype, layer.runningMean?.dtype, layer.numBatchesTracked?.dtype]).toEqual([
+      "float64",
+      "float64",
+      "int64",
+    ]);
   });
 });
 
@@ -147,18 +174,35 @@ describe("modules print as in PyTorch", () => {
     mlp: () => new nn.Sequential(new nn.Linear(784, 256), new nn.ReLU(), new nn.Linear(256, 10, { bias: false })),
     convolutional: () =>
       new nn.Sequential(
-        new nn.Conv2d(1, 8, 3, { padding: 1 }), new nn.BatchNorm2d(8), new nn.ReLU({ inplace: true }), new nn.MaxPool2d(2),
-        new nn.Conv2d(8, 16, [3, 5], { stride: 2, groups: 2, bias: false }), new nn.AdaptiveAvgPool2d([1, 1]), new nn.Flatten(),
-        new nn.Dropout(0.25), new nn.Sequential(new nn.Linear(16, 4), new nn.Softmax(1)), new nn.Identity(),
+        new nn.Conv2d(1, 8, 3, { padding: 1 }),
+        new nn.BatchNorm2d(8),
+        new nn.ReLU({ inplace: true }),
+        new nn.MaxPool2d(2),
+        new nn.Conv2d(8, 16, [3, 5], { stride: 2, groups: 2, bias: false }),
+        new nn.AdaptiveAvgPool2d([1, 1]),
+        new nn.Flatten(),
+        new nn.Dropout(0.25),
+        new nn.Sequential(new nn.Linear(16, 4), new nn.Softmax(1)),
+        new nn.Identity(),
       ),
-    list: () => new nn.ModuleList([new nn.Embedding(5, 3, { paddingIdx: 0 }), new nn.LayerNorm(3), new nn.GroupNorm(2, 4)]),
+    list: () =>
+      new nn.ModuleList([new nn.Embedding(5, 3, { paddingIdx: 0 }), new nn.LayerNorm(3), new nn.GroupNorm(2, 4)]),
     dict: () => new nn.ModuleDict({ act: new nn.LeakyReLU(0.2), gelu: new nn.GELU(), loss: new nn.CrossEntropyLoss() }),
     transposed: () => new nn.ConvTranspose2d(4, 2, 3, { stride: 2, padding: 1, outputPadding: 1 }),
     others: () =>
       new nn.Sequential(
-        new nn.ELU(), new nn.Softplus(), new nn.Hardtanh(), new nn.PReLU(), new nn.AvgPool2d(2), new nn.Unflatten(1, [2, 3]),
-        new nn.BatchNorm1d(4, { momentum: null }), new nn.Softshrink(), new nn.GLU(), new nn.LocalResponseNorm(2),
-        new nn.MaxPool1d(3, { stride: 2, ceilMode: true }), new nn.InstanceNorm1d(3),
+        new nn.ELU(),
+        new nn.Softplus(),
+        new nn.Hardtanh(),
+        new nn.PReLU(),
+        new nn.AvgPool2d(2),
+        new nn.Unflatten(1, [2, 3]),
+        new nn.BatchNorm1d(4, { momentum: null }),
+        new nn.Softshrink(),
+        new nn.GLU(),
+        new nn.LocalResponseNorm(2),
+        new nn.MaxPool1d(3, { stride: 2, ceilMode: true }),
+        new nn.InstanceNorm1d(3),
       ),
   };
   test.each(Object.keys(fixture.printed))("%s", (name) => {
@@ -166,7 +210,9 @@ describe("modules print as in PyTorch", () => {
   });
 
   test("and so do parameters", () => {
-    expect(inspect(new nn.Parameter(core.ones([2])))).toMatch(/^Parameter containing:\ntensor\(\[1\., 1\.\].*requires_grad=True\)$/);
+    expect(inspect(new nn.Parameter(core.ones([2])))).toMatch(
+      /^Parameter containing:\ntensor\(\[1\., 1\.\].*requires_grad=True\)$/,
+    );
   });
 });
 
@@ -178,7 +224,9 @@ describe("errors", () => {
         return this.layers[0].forward(x);
       }
     }
-    await expect(new Tagger().forward(core.tensor([1, 9])).data()).rejects.toMatchObject({ place: { modulePath: "layers.0.0" } });
+    await expect(new Tagger().forward(core.tensor([1, 9])).data()).rejects.toMatchObject({
+      place: { modulePath: "layers.0.0" },
+    });
     expect(new Tagger().forward(core.tensor([1])).shape).toEqual([1, 2]);
   });
 
@@ -193,20 +241,44 @@ describe("errors", () => {
   test("shapes and labels that cannot fit fail at the call", () => {
     const { crossEntropy, nllLoss, mseLoss } = nn.functional;
     const scores = core.zeros([2, 3]);
-    expect(() => crossEntropy(scores, core.tensor([0, 1, 2]))).toThrow("Expected input batch_size (2) to match target batch_size (3).");
+    expect(() => crossEntropy(scores, core.tensor([0, 1, 2]))).toThrow(
+      "Expected input batch_size (2) to match target batch_size (3).",
+    );
     expect(() => nllLoss(scores, core.tensor([true, false]))).toThrow(core.ValueError);
     expect(() => crossEntropy(scores, core.tensor([0, 1]), { weight: core.ones([2]) })).toThrow(core.ShapeError);
-    expect(() => mseLoss(scores, scores, { reduction: "median" as "mean" })).toThrow("median is not a valid value for reduction");
+    expect(() => mseLoss(scores, scores, { reduction: "median" as "mean" })).toThrow(
+      "median is not a valid value for reduction",
+    );
   });
 });
 
 describe("cross entropy", () => {
-  const scores = (): core.Tensor => core.tensor([[1.5, -0.5, 0.25], [0, 2, -1], [0.5, 0.5, 3]], { requiresGrad: true });
+  const scores = (): core.Tensor =>
+    core.tensor(
+      [
+        [1.5, -0.5, 0.25],
+        [0, 2, -1],
+        [0.5, 0.5, 3],
+      ],
+      { requiresGrad: true },
+    );
 
   test("with label smoothing and ignored labels equals its probability form", () => {
     const hard = nn.functional.crossEntropy(scores(), core.tensor([2, -100, 1]), { labelSmoothing: 0.3 }).itemSync();
-    const kept = scores().detach().indexSelect(0, core.tensor([0, 2]));
-    const probabilities = core.tensor([[0.5, 0, 1], [0, 1, 0]]).mul(core.tensor([[0, 1, 1], [1, 1, 1]]));
+    const kept = scores()
+      .detach()
+      .indexSelect(0, core.tensor([0, 2]));
+    const probabilities = core
+      .tensor([
+        [0.5, 0, 1],
+        [0, 1, 0],
+      ])
+      .mul(
+        core.tensor([
+          [0, 1, 1],
+          [1, 1, 1],
+        ]),
+      );
     const soft = nn.functional.crossEntropy(kept, probabilities, { labelSmoothing: 0.3 }).itemSync();
     expect(hard).toBeCloseTo(soft, 5);
   });
@@ -220,11 +292,17 @@ describe("cross entropy", () => {
 
 describe("layers with state", () => {
   const wave = (step: number): core.Tensor =>
-    core.tensor(Float64Array.from({ length: 12 }, (_, i) => Math.sin(0.7 * i + 1.3 * step) * (1 + 0.1 * step))).reshape([4, 3]);
+    core
+      .tensor(Float64Array.from({ length: 12 }, (_, i) => Math.sin(0.7 * i + 1.3 * step) * (1 + 0.1 * step)))
+      .reshape([4, 3]);
 
   test("batch norm trains, tracks and evaluates as PyTorch's", () => {
     const layer = new nn.BatchNorm1d(3, { momentum: 0.2 }).double();
-    layer.loadStateDict({ ...layer.stateDict(), weight: core.tensor([0.5, 1, 2]), bias: core.tensor([0.1, -0.2, 0.3]) });
+    layer.loadStateDict({
+      ...layer.stateDict(),
+      weight: core.tensor([0.5, 1, 2]),
+      bias: core.tensor([0.1, -0.2, 0.3]),
+    });
     const direction = core.tensor(Float64Array.from({ length: 12 }, (_, i) => Math.cos(0.9 * i + 1))).reshape([4, 3]);
     fixture.batch_norm.steps.forEach((expected, step) => {
       const x = wave(step).requiresGrad_();
@@ -233,9 +311,15 @@ describe("layers with state", () => {
       expect(distance(numbers(y), expected.y)).toBeLessThanOrEqual(1e-10);
       expect(distance(numbers(x.grad as core.Tensor), expected.grad)).toBeLessThanOrEqual(1e-10);
     });
-    expect(distance(numbers(layer.runningMean as core.Tensor), fixture.batch_norm.running_mean)).toBeLessThanOrEqual(1e-10);
-    expect(distance(numbers(layer.runningVar as core.Tensor), fixture.batch_norm.running_var)).toBeLessThanOrEqual(1e-10);
-    expect(distance(numbers(layer.weight?.grad as core.Tensor), fixture.batch_norm.weight_grad)).toBeLessThanOrEqual(1e-10);
+    expect(distance(numbers(layer.runningMean as core.Tensor), fixture.batch_norm.running_mean)).toBeLessThanOrEqual(
+      1e-10,
+    );
+    expect(distance(numbers(layer.runningVar as core.Tensor), fixture.batch_norm.running_var)).toBeLessThanOrEqual(
+      1e-10,
+    );
+    expect(distance(numbers(layer.weight?.grad as core.Tensor), fixture.batch_norm.weight_grad)).toBeLessThanOrEqual(
+      1e-10,
+    );
     expect(distance(numbers(layer.bias?.grad as core.Tensor), fixture.batch_norm.bias_grad)).toBeLessThanOrEqual(1e-10);
     expect(layer.numBatchesTracked?.itemSync()).toBe(2);
     expect(distance(numbers(layer.eval().forward(wave(2))), fixture.batch_norm.eval)).toBeLessThanOrEqual(1e-10);

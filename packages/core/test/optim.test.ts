@@ -1,4 +1,7 @@
-/** Optimizers compute what PyTorch's do; a step with a poisoned gradient changes nothing; schedules and checkpoints agree. */
+/**
+ * Optimizers compute what PyTorch's do; a step with a poisoned gradient changes nothing; schedules and checkpoints
+ * agree.
+ */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { group } from "../src/actor/groups.ts";
@@ -34,11 +37,21 @@ afterAll(async () => {
 });
 
 const camel = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]));
+  Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  );
 
 function filled(shape: readonly number[], dtype: "float32" | "float64", element: (i: number) => number): core.Tensor {
   const count = shape.reduce((product, size) => product * size, 1);
-  return core.tensor(Array.from({ length: count }, (_, i) => element(i)), { dtype }).reshape(shape);
+  return core
+    .tensor(
+      Array.from({ length: count }, (_, i) => element(i)),
+      { dtype },
+    )
+    .reshape(shape);
 }
 
 const start = (shape: readonly number[], number: number, dtype: "float32" | "float64"): nn.Parameter =>
@@ -46,7 +59,11 @@ const start = (shape: readonly number[], number: number, dtype: "float32" | "flo
 const gradient = (shape: readonly number[], number: number, step: number, dtype: "float32" | "float64"): core.Tensor =>
   filled(shape, dtype, (i) => Math.sin(0.7 * i + 1.3 * step + number) * (1 + 0.1 * step));
 
-function make(name: Fixture["cases"][number]["optimizer"], params: readonly nn.Parameter[], options: Readonly<Record<string, unknown>>): optim.Optimizer {
+function make(
+  name: Fixture["cases"][number]["optimizer"],
+  params: readonly nn.Parameter[],
+  options: Readonly<Record<string, unknown>>,
+): optim.Optimizer {
   return new optimizers[name](params, { lr: 0.1, ...(name === "SGD" ? {} : defaultsOf[name]), ...camel(options) });
 }
 const optimizers = { SGD: optim.SGD, Adam: optim.Adam, AdamW: optim.AdamW, RMSprop: optim.RMSprop } as const;
@@ -74,13 +91,16 @@ describe("twelve steps end where PyTorch's end", () => {
 });
 
 describe("learning rates follow PyTorch's schedules", () => {
-  const makers: Readonly<Record<string, (optimizer: optim.Optimizer, options: Readonly<Record<string, never>>) => LRScheduler>> = {
+  const makers: Readonly<
+    Record<string, (optimizer: optim.Optimizer, options: Readonly<Record<string, never>>) => LRScheduler>
+  > = {
     StepLR: (optimizer, { step_size, gamma }) => new optim.lrScheduler.StepLR(optimizer, step_size, gamma),
     MultiStepLR: (optimizer, { milestones, gamma }) => new optim.lrScheduler.MultiStepLR(optimizer, milestones, gamma),
     ExponentialLR: (optimizer, { gamma }) => new optim.lrScheduler.ExponentialLR(optimizer, gamma),
     LinearLR: (optimizer, { start_factor, total_iters }) =>
       new optim.lrScheduler.LinearLR(optimizer, { startFactor: start_factor, totalIters: total_iters }),
-    CosineAnnealingLR: (optimizer, { T_max, eta_min }) => new optim.lrScheduler.CosineAnnealingLR(optimizer, T_max, eta_min),
+    CosineAnnealingLR: (optimizer, { T_max, eta_min }) =>
+      new optim.lrScheduler.CosineAnnealingLR(optimizer, T_max, eta_min),
     OneCycleLR: (optimizer, { max_lr, total_steps }) =>
       new optim.lrScheduler.OneCycleLR(optimizer, { maxLr: max_lr, totalSteps: total_steps }),
   };
@@ -181,9 +201,13 @@ test("wrong options are refused at the constructor", () => {
   const parameter = new nn.Parameter(core.ones([1]));
   expect(() => new optim.SGD([], { lr: 0.1 })).toThrow("optimizer got an empty parameter list");
   expect(() => new optim.SGD([parameter], { lr: -1 })).toThrow("Invalid lr value: -1");
-  expect(() => new optim.SGD([parameter], { lr: 1, nesterov: true })).toThrow("Nesterov momentum requires a momentum and zero dampening");
+  expect(() => new optim.SGD([parameter], { lr: 1, nesterov: true })).toThrow(
+    "Nesterov momentum requires a momentum and zero dampening",
+  );
   expect(() => new optim.Adam([parameter], { betas: [0.9, 1] })).toThrow("Invalid beta parameter at index 1: 1");
-  expect(() => new optim.SGD([parameter, parameter], { lr: 1 })).toThrow("some parameters appear in more than one parameter group");
+  expect(() => new optim.SGD([parameter, parameter], { lr: 1 })).toThrow(
+    "some parameters appear in more than one parameter group",
+  );
   expect(() => new optim.SGD([parameter.mul(2)], { lr: 1 })).toThrow("can't optimize a non-leaf Tensor");
 });
 
@@ -193,5 +217,7 @@ test("gradients are clipped to their common norm", () => {
   params[1].grad = core.tensor([4.5]).sub(0.5);
   const norm = nn.clipGradNorm_(params, 1);
   expect(norm?.itemSync()).toBeCloseTo(5, 5);
-  expect(distance([...params[0].grad.dataSync(), ...params[1].grad.dataSync()].map(Number), [0.6, 0, 0.8])).toBeLessThanOrEqual(1e-6);
+  expect(
+    distance([...params[0].grad.dataSync(), ...params[1].grad.dataSync()].map(Number), [0.6, 0, 0.8]),
+  ).toBeLessThanOrEqual(1e-6);
 });

@@ -6,6 +6,7 @@ import type { Plan } from "./decide.ts";
 import type { DeviceMesh } from "./mesh.ts";
 import { readParts } from "./read.ts";
 import { arrange, collect, copyOf, everywhere, redistribute, settleAll, spread } from "./redistribute.ts";
+import { rewritten } from "./rewrites.ts";
 import { keepingResults, outOfScope } from "./scope.ts";
 import { isSharded, setShardedExecutor, sharded, ShardedValue } from "./value.ts";
 
@@ -65,6 +66,10 @@ function issue<A>(plan: Plan<A>, parts: readonly (Parts | number)[], attrs: A, t
 }
 
 function compute<A>(op: Op<A>, operands: readonly Operand[], attrs: A, mesh: DeviceMesh): readonly ShardedValue[] {
+  if (op.kind === "reduce") {
+    const steps = keepingResults(() => rewritten(op, operands, attrs, (inner, inputs, own) => compute(inner, inputs, own, mesh)[0]));
+    if (steps.length > 0) return steps;
+  }
   const plan = decide(mesh, op, lyingOf(operands), attrs);
   return keepingResults(() => {
     const results = issue(plan, arranged(plan, operands), attrs);

@@ -22,16 +22,21 @@ interface Transit {
  */
 export function arrange(value: ShardedValue, target: Layout): readonly LocalValue[] {
   if (value.layout === target) return value.locals;
-  value.layout.placements.forEach((placement, axis) => {
-    const wanted = target.placements[axis];
-    // On the way to shards a reduction is scattered, which moves half as much.
-    if (placement.kind === "partial" && wanted.kind !== "shard" && !samePlacement(placement, wanted)) value.settle(axis);
+  const { placements } = value.layout;
+  placements.forEach((placement, axis) => {
+    if (placement.kind === "partial" && !samePlacement(placement, target.placements[axis]) && !isScattered(placements, target.placements, axis)) value.settle(axis);
   });
   let transit: Transit = { layout: value.layout, locals: value.locals };
   const undone = axesToUndo(transit.layout.placements, target.placements);
   for (let axis = undone.length - 1; axis >= 0; axis--) if (undone[axis]) transit = undo(transit, axis, target.placements[axis]);
   for (let axis = 0; axis < undone.length; axis++) transit = place(transit, axis, target.placements[axis]);
   return transit.locals;
+}
+
+/** Whether a reduction goes straight to shards, which moves half as much: not where an earlier axis has yet to split that dimension. */
+function isScattered(from: readonly Placement[], to: readonly Placement[], axis: number): boolean {
+  const wanted = to[axis];
+  return wanted.kind === "shard" && to.every((other, earlier) => earlier >= axis || !samePlacement(other, wanted) || samePlacement(from[earlier], wanted));
 }
 
 /** The value under other placements, in memory of its own (the value itself where nothing changes). */

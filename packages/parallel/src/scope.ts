@@ -13,10 +13,9 @@ export function keepingResults<V extends Value>(body: () => readonly V[]): reado
     const fresh = new Set(made);
     const owners = new Set<Memory>();
     for (const { identity } of results) {
-      const parts: readonly Memory[] = identity instanceof ShardedMemory ? identity.storages : [identity];
-      if (!parts.some((part) => fresh.delete(part))) continue;
-      for (const part of parts) fresh.delete(part);
-      owners.add(identity);
+      // An inner scope has made one piece of it, or it is still in its parts.
+      const pieces: readonly Memory[] = identity instanceof ShardedMemory ? [identity, ...identity.storages] : [identity];
+      if (pieces.filter((piece) => fresh.delete(piece)).length > 0) owners.add(identity);
     }
     for (const memory of fresh) memory.dispose();
     return [...owners];

@@ -101,6 +101,10 @@ export function cases(m: number, n: number): Case[] {
     one("avgPool2d", (a) => F.avgPool2d(a, 2), numbers(m, n, 4, 4)),
     two("cat", x, numbers(2, n), (a, b) => cat([a, b], 0)),
     two("stack", x, y, (a, b) => stack([a, b], 1)),
+    one("flip", (a) => a.flip([0])),
+    one("tril", (a) => a.tril()),
+    one("roll", (a) => a.roll(1, 0)),
+    one("pad", (a) => F.pad(a, [1, 0])),
     // Lookups.
     two("gather", x, whole(n, m, 2), (a, index) => a.gather(1, index)),
     two("indexSelect", x, whole(m, 4), (a, index) => a.indexSelect(0, index)),
@@ -111,9 +115,9 @@ export function cases(m: number, n: number): Case[] {
     // Several ops together.
     { name: "layerNorm", inputs: [x, row, numbers(n)], run: (a, w, b) => F.layerNorm(a, [n], w, b) },
     one("zerosLike, linspace", (a) => a.mul(0).add(linspace(0, 1, n, { device: "mock:0" }))),
+    { name: "batchNorm", inputs: [x, row, numbers(n)], run: (a, w, b) => (m > 1 ? F.batchNorm(a, undefined, undefined, { weight: w, bias: b, training: true }) : a) },
     // Without a rule: everything is replicated.
-    one("flip", (a) => a.flip([0])),
-    one("tril", (a) => a.tril()),
-    one("roll", (a) => a.roll(1, 0)),
+    one("repeatInterleave", (a) => a.repeatInterleave(2, 0)),
+    one("index", (a) => a.at(tensor([0, 0], { device: "mock:0" }))),
   ];
 }

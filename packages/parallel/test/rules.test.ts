@@ -82,7 +82,7 @@ describe("every op, and its gradient, gives the same under every combination of 
           });
           expect(mistake(one, mesh, placements, expectedOf(one))).toBeUndefined();
         }),
-        { numRuns: 150, seed: 7 },
+        { numRuns: 1500, seed: 7 },
       );
     }, 60_000);
   }
@@ -95,5 +95,5 @@ function chosen<T>(list: readonly T[], picks: Stream<number>): T {
 test("ops without a rule are counted, and only they", () => {
   const mesh = deviceMesh(devices.slice(0, 2));
   for (const one of cases(4, 4)) one.run(...one.inputs.map((input) => lay(input, mesh, [replicate()])));
-  expect([...ruleMisses().keys()].sort()).toEqual(["flip", "roll", "tril"]);
+  expect([...ruleMisses().keys()].sort()).toEqual(["index"]);
 });

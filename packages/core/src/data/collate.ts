@@ -18,7 +18,8 @@ export type Batched<Sample> = Sample extends Tensor | number | bigint | boolean
         : unknown;
 
 /**
- * Stacks tensors, makes tensors of numbers, and goes into arrays and plain objects (`torch.utils.data.default_collate`).
+ * Stacks tensors, makes tensors of numbers, and goes into arrays and plain objects
+ * (`torch.utils.data.default_collate`).
  * @throws ValueError for samples that do not match or cannot be put together
  */
 export function defaultCollate<Sample>(samples: readonly Sample[]): Batched<Sample> {
@@ -28,19 +29,25 @@ export function defaultCollate<Sample>(samples: readonly Sample[]): Batched<Samp
 function collate(samples: readonly unknown[]): unknown {
   const [first] = samples;
   if (isTensor(first)) return stack(samples as readonly Tensor[]);
-  if (typeof first === "number" || typeof first === "boolean" || typeof first === "bigint") return tensor(samples as NestedData);
+  if (typeof first === "number" || typeof first === "boolean" || typeof first === "bigint")
+    return tensor(samples as NestedData);
   if (typeof first === "string") return [...samples];
   if (ArrayBuffer.isView(first)) return stack((samples as readonly Float32Array[]).map((sample) => tensor(sample)));
   if (Array.isArray(first)) {
     const rows = samples as readonly (readonly unknown[])[];
-    if (rows.some((row) => row.length !== first.length)) throw new ValueError("each element in list of batch should be of equal size");
+    if (rows.some((row) => row.length !== first.length))
+      throw new ValueError("each element in list of batch should be of equal size");
     return first.map((_, i) => collate(rows.map((row) => row[i])));
   }
   if (typeof first === "object" && first !== null && Object.getPrototypeOf(first) === Object.prototype) {
     const rows = samples as readonly Readonly<Record<string, unknown>>[];
     return Object.fromEntries(Object.keys(first).map((key) => [key, collate(rows.map((row) => row[key]))]));
   }
-  throw new ValueError(`batches are made of tensors, numbers, strings, arrays and plain objects; found ${first === null ? "null" : typeof first}`, {
-    remedy: "Give the loader a collate function.",
-  });
+  throw new ValueError(
+    `batches are made of tensors, numbers, strings, arrays and plain objects; ` +
+      `found ${first === null ? "null" : typeof first}`,
+    {
+      remedy: "Give the loader a collate function.",
+    },
+  );
 }

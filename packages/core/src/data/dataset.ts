@@ -9,12 +9,16 @@ export interface Dataset<Sample> {
   readonly length: number;
   /** One sample; it may be a promise. */
   get(index: number): Sample | Promise<Sample>;
-  /** Several samples as one batch, where that is cheaper than stacking them; the loader's `collate` is then not asked. */
+  /**
+   * Several samples as one batch, where that is cheaper than stacking them; the loader's `collate` is then not asked.
+   */
   batch?(indices: readonly number[]): unknown;
 }
 
 /** Tensors of one length: a sample is the row of each (`torch.utils.data.TensorDataset`). */
-export class TensorDataset<const T extends readonly Tensor[] = readonly Tensor[]> implements Dataset<{ [K in keyof T]: Tensor }> {
+export class TensorDataset<const T extends readonly Tensor[] = readonly Tensor[]> implements Dataset<{
+  [K in keyof T]: Tensor;
+}> {
   readonly tensors: T;
 
   /** @throws ShapeError where lengths differ */
@@ -88,7 +92,8 @@ export function randomSplit<Sample>(dataset: Dataset<Sample>, lengths: readonly 
 function wholeLengths(total: number, lengths: readonly number[]): readonly number[] {
   const sum = lengths.reduce((a, b) => a + b, 0);
   if (sum === total) return lengths;
-  if (Math.abs(sum - 1) > 1e-6) throw new ValueError("Sum of input lengths does not equal the length of the input dataset!");
+  if (Math.abs(sum - 1) > 1e-6)
+    throw new ValueError("Sum of input lengths does not equal the length of the input dataset!");
   const sizes = lengths.map((fraction) => Math.floor(total * fraction));
   // What rounding left over goes round the parts, as in PyTorch.
   const rest = total - sizes.reduce((a, b) => a + b, 0);

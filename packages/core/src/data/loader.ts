@@ -17,7 +17,8 @@ export interface DataLoaderOptions<Sample, Batch> {
 }
 
 /**
- * Goes through a dataset in batches (`torch.utils.data.DataLoader`): `for await (const [x, y] of loader)`. Each batch is a turn in
+ * Goes through a dataset in batches (`torch.utils.data.DataLoader`): `for await (const [x, y] of loader)`. Each batch
+ * is a turn in
  * which memory that nobody holds any more can be freed.
  */
 export class DataLoader<Sample, Batch = Batched<Sample>> implements AsyncIterable<Batch> {
@@ -31,7 +32,9 @@ export class DataLoader<Sample, Batch = Batched<Sample>> implements AsyncIterabl
   constructor(dataset: Dataset<Sample>, options: DataLoaderOptions<Sample, Batch> = {}) {
     const { batchSize = 1, shuffle = false, dropLast = false, collate } = options;
     if (!Number.isInteger(batchSize) || batchSize < 1) {
-      throw new ValueError(`batch_size should be a positive integer value, but got batchSize=${batchSize}`, { op: "DataLoader" });
+      throw new ValueError(`batch_size should be a positive integer value, but got batchSize=${batchSize}`, {
+        op: "DataLoader",
+      });
     }
     this.dataset = dataset;
     this.batchSize = batchSize;

@@ -10,7 +10,8 @@ import type { RawTensor } from "./safetensors.ts";
 /**
  * Writes named tensors, such as a module's `stateDict()`, as a safetensors file. The file appears whole or not at all.
  * @param metadata free-form annotations
- * @throws (rejects) SafetensorsError for names that cannot be written; the error of the op that failed, where a tensor is poisoned
+ * @throws (rejects) SafetensorsError for names that cannot be written; the error of the op that failed, where a tensor
+ * is poisoned
  */
 export async function saveSafetensors(
   path: string | URL,
@@ -20,7 +21,10 @@ export async function saveSafetensors(
   const entries = await Promise.all(
     Object.entries(tensors).map(async ([name, tensor]): Promise<readonly [string, RawTensor]> => {
       const { buffer, byteOffset, byteLength } = await tensor.data();
-      return [name, { dtype: tensor.dtype, shape: tensor.shape, bytes: new Uint8Array(buffer, byteOffset, byteLength) }];
+      return [
+        name,
+        { dtype: tensor.dtype, shape: tensor.shape, bytes: new Uint8Array(buffer, byteOffset, byteLength) },
+      ];
     }),
   );
   const file = encodeSafetensors(entries, metadata === undefined ? undefined : new Map(Object.entries(metadata)));

@@ -11,12 +11,17 @@ function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
 }
 
 /**
- * Scales gradients in place so that their common norm is at most `maxNorm` (`torch.nn.utils.clip_grad_norm_`). Nothing is read:
+ * Scales gradients in place so that their common norm is at most `maxNorm` (`torch.nn.utils.clip_grad_norm_`). Nothing
+ * is read:
  * the factor stays on the device.
  * @param options normType: 2 by default, Infinity for the greatest absolute value
  * @returns the norm before
  */
-export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number, options: { readonly normType?: number } = {}): Tensor | undefined {
+export function clipGradNorm_(
+  parameters: Iterable<Tensor>,
+  maxNorm: number,
+  options: { readonly normType?: number } = {},
+): Tensor | undefined {
   const { normType = 2 } = options;
   const gradients = gradientsOf(parameters);
   const [first] = gradients;
@@ -30,7 +35,9 @@ export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number, opt
   });
 }
 
-/** Holds each element of the gradients between -clipValue and clipValue, in place (`torch.nn.utils.clip_grad_value_`). */
+/**
+ * Holds each element of the gradients between -clipValue and clipValue, in place (`torch.nn.utils.clip_grad_value_`).
+ */
 export function clipGradValue_(parameters: Iterable<Tensor>, clipValue: number): void {
   noGrad(() => {
     for (const gradient of gradientsOf(parameters)) gradient.clamp_(-clipValue, clipValue);

@@ -1,4 +1,6 @@
-/** Starting values of parameters (`torch.nn.init`). All write in place, without recording, and give their tensor back. */
+/**
+ * Starting values of parameters (`torch.nn.init`). All write in place, without recording, and give their tensor back.
+ */
 import { noGrad } from "../autograd/mode.ts";
 import { ShapeError, ValueError } from "../errors.ts";
 import { eye, rand, randn } from "../tensor/creation.ts";
@@ -6,10 +8,23 @@ import type { Tensor } from "../tensor/tensor.ts";
 
 /** The activation that follows, for `calculateGain`. */
 export type Nonlinearity =
-  | "linear" | "conv1d" | "conv2d" | "conv3d" | "convTranspose1d" | "convTranspose2d" | "convTranspose3d"
-  | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
+  | "linear"
+  | "conv1d"
+  | "conv2d"
+  | "conv3d"
+  | "convTranspose1d"
+  | "convTranspose2d"
+  | "convTranspose3d"
+  | "sigmoid"
+  | "tanh"
+  | "relu"
+  | "leakyRelu"
+  | "selu";
 
-/** The recommended gain for a nonlinearity (`torch.nn.init.calculate_gain`). @param param the negative slope of leakyRelu */
+/**
+ * The recommended gain for a nonlinearity (`torch.nn.init.calculate_gain`). @param param the negative slope of
+ * leakyRelu
+ */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
   if (nonlinearity === "tanh") return 5 / 3;
   if (nonlinearity === "relu") return Math.SQRT2;
@@ -22,7 +37,8 @@ export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number 
  * @throws ShapeError for fewer than two dimensions
  */
 export function calculateFans(weight: Tensor): { readonly fanIn: number; readonly fanOut: number } {
-  if (weight.dim() < 2) throw new ShapeError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions");
+  if (weight.dim() < 2)
+    throw new ShapeError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions");
   const [out, into, ...field] = weight.shape;
   const receptive = field.reduce((product, size) => product * size, 1);
   return { fanIn: into * receptive, fanOut: out * receptive };
@@ -38,7 +54,11 @@ function like(tensor: Tensor): { readonly dtype: Tensor["dtype"]; readonly devic
 
 /** Uniform in [a, b). */
 export function uniform_(tensor: Tensor, a = 0, b = 1): Tensor {
-  return overwrite(tensor, () => rand(tensor.shape, like(tensor)).mul(b - a).add(a));
+  return overwrite(tensor, () =>
+    rand(tensor.shape, like(tensor))
+      .mul(b - a)
+      .add(a),
+  );
 }
 
 /** Normal with this mean and standard deviation. */
@@ -51,7 +71,13 @@ export function truncNormal_(tensor: Tensor, mean = 0, std = 1, a = -2, b = 2): 
   return overwrite(tensor, () => {
     const share = (bound: number): Tensor => tensor.newFull([], (bound - mean) / (std * Math.SQRT2)).erf();
     const [low, high] = [share(a), share(b)];
-    return rand(tensor.shape, like(tensor)).mul(high.sub(low)).add(low).erfinv().mul(std * Math.SQRT2).add(mean).clamp(a, b);
+    return rand(tensor.shape, like(tensor))
+      .mul(high.sub(low))
+      .add(low)
+      .erfinv()
+      .mul(std * Math.SQRT2)
+      .add(mean)
+      .clamp(a, b);
   });
 }
 
@@ -93,8 +119,12 @@ export interface KaimingOptions {
   readonly nonlinearity?: Nonlinearity;
 }
 
-function kaimingDeviation(tensor: Tensor, { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" }: KaimingOptions): number {
-  if (mode !== "fanIn" && mode !== "fanOut") throw new ValueError(`Mode ${String(mode)} not supported, please use one of fanIn, fanOut`);
+function kaimingDeviation(
+  tensor: Tensor,
+  { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" }: KaimingOptions,
+): number {
+  if (mode !== "fanIn" && mode !== "fanOut")
+    throw new ValueError(`Mode ${String(mode)} not supported, please use one of fanIn, fanOut`);
   return calculateGain(nonlinearity, a) / Math.sqrt(calculateFans(tensor)[mode]);
 }
 

@@ -1,5 +1,6 @@
 /**
- * `Module`: what has parameters and a `forward`. Parameters, buffers and submodules are found in a module's own fields, in arrays
+ * `Module`: what has parameters and a `forward`. Parameters, buffers and submodules are found in a module's own fields,
+ * in arrays
  * and plain objects of them too; their names are the fields' paths, as in PyTorch.
  */
 import { enterSite, leaveSite } from "../actor/site.ts";
@@ -26,7 +27,8 @@ type Found = Parameter | Module;
 let running: { readonly module: Module; readonly path: string } | undefined;
 
 /**
- * The base of all networks and layers. Subclasses define `forward`; calling it records the module's path, so that errors of ops
+ * The base of all networks and layers. Subclasses define `forward`; calling it records the module's path, so that
+ * errors of ops
  * issued inside say where they came from.
  */
 export abstract class Module {
@@ -74,7 +76,8 @@ export abstract class Module {
     return name;
   }
 
-  // --- what is inside -------------------------------------------------------------------------------------------------------------
+  // --- what is inside
+  // -------------------------------------------------------------------------------------------------------------
 
   /** Own parameters and child modules with their names, in the order of the fields. */
   *#found(): Generator<readonly [name: string, found: Found]> {
@@ -159,7 +162,8 @@ export abstract class Module {
     return Array.from(this.namedBuffers(), ([, buffer]) => buffer);
   }
 
-  // --- state ----------------------------------------------------------------------------------------------------------------------
+  // --- state ---------------------------------------------------------------------------------------------------------
+  // -------------
 
   /** Parameters and persistent buffers by name: tensors that share the module's memory and have no history. */
   stateDict(): StateDict {
@@ -174,7 +178,8 @@ export abstract class Module {
   }
 
   /**
-   * Copies tensors of a state dict into this module's (`torch.nn.Module.load_state_dict`). Nothing is changed unless all fits.
+   * Copies tensors of a state dict into this module's (`torch.nn.Module.load_state_dict`). Nothing is changed unless
+   * all fits.
    * @param options strict: whether names must match exactly (the default)
    * @throws ValueError that lists missing and unexpected names and wrong sizes
    */
@@ -184,7 +189,8 @@ export abstract class Module {
     const missingKeys = [...own.keys()].filter((name) => !Object.hasOwn(state, name));
     const unexpectedKeys = Object.keys(state).filter((name) => !own.has(name));
     const problems: string[] = [];
-    if (strict && unexpectedKeys.length > 0) problems.push(`Unexpected key(s) in state_dict: ${quoted(unexpectedKeys)}. `);
+    if (strict && unexpectedKeys.length > 0)
+      problems.push(`Unexpected key(s) in state_dict: ${quoted(unexpectedKeys)}. `);
     if (strict && missingKeys.length > 0) problems.push(`Missing key(s) in state_dict: ${quoted(missingKeys)}. `);
     const copies: (readonly [target: Tensor, source: Tensor])[] = [];
     for (const [name, target] of own) {
@@ -193,7 +199,8 @@ export abstract class Module {
       if (sameShape(source.shape, target.shape)) copies.push([target, source]);
       else {
         problems.push(
-          `size mismatch for ${name}: copying a param with shape torch.Size([${source.shape.join(", ")}]) from checkpoint, ` +
+          `size mismatch for ${name}: copying a param with shape torch.Size([${source.shape.join(", ")}]) from ` +
+            `checkpoint, ` +
             `the shape in current model is torch.Size([${target.shape.join(", ")}]).`,
         );
       }
@@ -207,13 +214,15 @@ export abstract class Module {
     return { missingKeys, unexpectedKeys };
   }
 
-  // --- changing all inside ---------------------------------------------------------------------------------------------------------
+  // --- changing all inside
+  // ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Moves parameters and buffers to a device or to a float dtype, in place (`torch.nn.Module.to`). Parameters stay the same
+   * Moves parameters and buffers to a device or to a float dtype, in place (`torch.nn.Module.to`). Parameters stay the
+   * same
    * objects, so optimizers remain valid. Whole-number buffers keep their dtype.
    */
-  to(...target: [Target, ...(Exclude<Target, Tensor>)[]]): this {
+  to(...target: [Target, ...Exclude<Target, Tensor>[]]): this {
     for (const place of target) {
       for (const tensor of [...this.parameters(), ...this.buffers()]) moveTensor(tensor, place);
     }
@@ -264,7 +273,8 @@ export abstract class Module {
     return this;
   }
 
-  // --- printing -------------------------------------------------------------------------------------------------------------------
+  // --- printing
+  // -------------------------------------------------------------------------------------------------------------------
 
   /** What stands in the parentheses behind the module's name. */
   extraRepr(): string {

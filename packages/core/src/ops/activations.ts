@@ -33,7 +33,8 @@ function plain(op: ElementwiseOp): (x: Tensor, ...args: Optional<[inplace: boole
   return (x, ...args) => activate(op, x, none, onlyInPlace(op.name, args));
 }
 
-// --- rectifiers -----------------------------------------------------------------------------------------------------------------
+// --- rectifiers
+// -----------------------------------------------------------------------------------------------------------------
 
 /** max(x, 0) (`torch.nn.functional.relu`). */
 export const relu = plain(
@@ -55,11 +56,11 @@ const hardtanhOp = defineElementwise("hardtanh", {
 
 /** x held between `minVal` and `maxVal`; no gradient at and beyond them (`torch.nn.functional.hardtanh`). */
 export function hardtanh(x: Tensor, ...args: Optional<[minVal: number, maxVal: number, inplace: boolean]>): Tensor {
-  const { minVal = -1, maxVal = 1, inplace } = parameters<{ minVal?: number; maxVal?: number } & InPlace>(
-    "hardtanh",
-    ["minVal", "maxVal", "inplace"],
-    args,
-  );
+  const {
+    minVal = -1,
+    maxVal = 1,
+    inplace,
+  } = parameters<{ minVal?: number; maxVal?: number } & InPlace>("hardtanh", ["minVal", "maxVal", "inplace"], args);
   return activate(hardtanhOp, x, [minVal, maxVal], inplace);
 }
 
@@ -101,7 +102,9 @@ const preluOp = defineElementwise("prelu", {
  */
 export function prelu(x: Tensor, weight: Tensor): Tensor {
   if (weight.dim() > 1) {
-    throw new ValueError(`prelu: Expected \`weight\` to be a scalar or 1D tensor, but got ndim = ${weight.dim()}`, { op: "prelu" });
+    throw new ValueError(`prelu: Expected \`weight\` to be a scalar or 1D tensor, but got ndim = ${weight.dim()}`, {
+      op: "prelu",
+    });
   }
   if (weight.numel() === 1) return apply(preluOp, [x, weight.reshape([])], none);
   if (x.dim() === 0) throw new ValueError("Not allow zero-dim input tensor.", { op: "prelu" });
@@ -125,16 +128,22 @@ const thresholdOp = defineElementwise("threshold", {
 
 /** x above `threshold`, `value` elsewhere (`torch.nn.functional.threshold`). */
 export function threshold(x: Tensor, ...args: Optional<[threshold: number, value: number, inplace: boolean]>): Tensor {
-  const { threshold: bound, value, inplace } = parameters<{ threshold?: number; value?: number } & InPlace>(
+  const {
+    threshold: bound,
+    value,
+    inplace,
+  } = parameters<{ threshold?: number; value?: number } & InPlace>(
     "threshold",
     ["threshold", "value", "inplace"],
     args,
   );
-  if (bound === undefined || value === undefined) throw new ValueError("threshold() needs a threshold and a value", { op: "threshold" });
+  if (bound === undefined || value === undefined)
+    throw new ValueError("threshold() needs a threshold and a value", { op: "threshold" });
   return activate(thresholdOp, x, [bound, value], inplace);
 }
 
-// --- exponential units ----------------------------------------------------------------------------------------------------------
+// --- exponential units
+// ----------------------------------------------------------------------------------------------------------
 
 const eluOp = defineElementwise("elu", {
   kernel: (x, below, above, inner) => x.le(0).where(x.mul(inner).expm1().mul(below), x.mul(above)),
@@ -143,7 +152,8 @@ const eluOp = defineElementwise("elu", {
   grad: {
     a: fused("eluBackward", "a", (g, x, below, above, inner) =>
       // Held at 0 above, so that the branch not taken stays finite.
-      choose(x.le(0), choose(x.le(0), x, 0).mul(inner).exp().mul(g).mul(below).mul(inner), g.mul(above))),
+      choose(x.le(0), choose(x.le(0), x, 0).mul(inner).exp().mul(g).mul(below).mul(inner), g.mul(above)),
+    ),
   },
 });
 
@@ -168,7 +178,8 @@ export function selu(x: Tensor, ...args: Optional<[inplace: boolean]>): Tensor {
   return activate(eluOp, x, [SELU_ALPHA * SELU_SCALE, SELU_SCALE, 1], onlyInPlace("selu", args));
 }
 
-// --- smooth units ---------------------------------------------------------------------------------------------------------------
+// --- smooth units
+// ---------------------------------------------------------------------------------------------------------------
 
 const geluOp = defineElementwise("gelu", {
   kernel: (x) => x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1)),
@@ -176,7 +187,11 @@ const geluOp = defineElementwise("gelu", {
   grad: {
     a: fused("geluBackward", "a", (g, x) => {
       const below = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
-      const density = x.square().mul(-0.5).exp().mul(1 / Math.sqrt(2 * Math.PI));
+      const density = x
+        .square()
+        .mul(-0.5)
+        .exp()
+        .mul(1 / Math.sqrt(2 * Math.PI));
       return g.mul(below.add(x.mul(density)));
     }),
   },
@@ -192,8 +207,17 @@ const geluTanhOp = defineElementwise("geluTanh", {
   grad: {
     a: fused("geluTanhBackward", "a", (g, x) => {
       const t = x.add(x.square().mul(x).mul(GELU_CUBIC)).mul(GELU_SCALE).tanh();
-      const inner = x.square().mul(3 * GELU_CUBIC).add(1).mul(GELU_SCALE);
-      return g.mul(t.add(1).mul(0.5).add(x.mul(0.5).mul(t.square().neg().add(1)).mul(inner)));
+      const inner = x
+        .square()
+        .mul(3 * GELU_CUBIC)
+        .add(1)
+        .mul(GELU_SCALE);
+      return g.mul(
+        t
+          .add(1)
+          .mul(0.5)
+          .add(x.mul(0.5).mul(t.square().neg().add(1)).mul(inner)),
+      );
     }),
   },
 });
@@ -247,7 +271,11 @@ const softplusOp = defineElementwise("softplus", {
   kernel: (x, beta, bound) => x.mul(beta).gt(bound).where(x, x.mul(beta).exp().log1p().div(beta)),
   operands: 1,
   refuses: floatsOnly,
-  grad: { a: fused("softplusBackward", "a", (g, x, beta, bound) => choose(x.mul(beta).gt(bound), g, g.mul(x.mul(beta).sigmoid()))) },
+  grad: {
+    a: fused("softplusBackward", "a", (g, x, beta, bound) =>
+      choose(x.mul(beta).gt(bound), g, g.mul(x.mul(beta).sigmoid())),
+    ),
+  },
 });
 
 /** log(1 + exp(beta * x)) / beta, and x where beta * x is above `threshold` (`torch.nn.functional.softplus`). */
@@ -315,17 +343,21 @@ export function glu(x: Tensor, ...args: Optional<[dim: number]>): Tensor {
   const { dim = -1 } = parameters<{ dim?: number }>("glu", ["dim"], args);
   if (x.dim() === 0) throw new ValueError("glu does not support 0-dimensional tensors", { op: "glu" });
   const size = x.size(dim);
-  if (size % 2 !== 0) throw new ValueError(`Halving dimension must be even, but dimension ${dim} is size ${size}`, { op: "glu" });
+  if (size % 2 !== 0)
+    throw new ValueError(`Halving dimension must be even, but dimension ${dim} is size ${size}`, { op: "glu" });
   return apply(gluOp, [x.narrow(dim, 0, size / 2), x.narrow(dim, size / 2, size / 2)], none);
 }
 
-// --- shrinkage and hard forms ---------------------------------------------------------------------------------------------------
+// --- shrinkage and hard forms
+// ---------------------------------------------------------------------------------------------------
 
 const hardshrinkOp = defineElementwise("hardshrink", {
   kernel: (x, lambd) => x.ge(lambd.neg()).and(x.le(lambd)).where(0, x),
   operands: 1,
   refuses: floatsOnly,
-  grad: { a: fused("hardshrinkBackward", "a", (g, x, lambd) => choose(x.add(lambd).ge(0), choose(x.le(lambd), 0, g), g)) },
+  grad: {
+    a: fused("hardshrinkBackward", "a", (g, x, lambd) => choose(x.add(lambd).ge(0), choose(x.le(lambd), 0, g), g)),
+  },
 });
 
 /** x outside of [-lambd, lambd], 0 inside (`torch.nn.functional.hardshrink`). */
@@ -338,7 +370,9 @@ const softshrinkOp = defineElementwise("softshrink", {
   kernel: (x, lambd) => x.gt(lambd).where(x.sub(lambd), x.lt(lambd.neg()).where(x.add(lambd), x.constant(0))),
   operands: 1,
   refuses: floatsOnly,
-  grad: { a: fused("softshrinkBackward", "a", (g, x, lambd) => choose(x.add(lambd).ge(0), choose(x.le(lambd), 0, g), g)) },
+  grad: {
+    a: fused("softshrinkBackward", "a", (g, x, lambd) => choose(x.add(lambd).ge(0), choose(x.le(lambd), 0, g), g)),
+  },
 });
 
 /**
@@ -347,7 +381,8 @@ const softshrinkOp = defineElementwise("softshrink", {
  */
 export function softshrink(x: Tensor, ...args: Optional<[lambd: number]>): Tensor {
   const { lambd = 0.5 } = parameters<{ lambd?: number }>("softshrink", ["lambd"], args);
-  if (lambd < 0) throw new ValueError(`lambda must be greater or equal to 0, but found to be ${lambd}.`, { op: "softshrink" });
+  if (lambd < 0)
+    throw new ValueError(`lambda must be greater or equal to 0, but found to be ${lambd}.`, { op: "softshrink" });
   return apply(softshrinkOp, [x], [lambd]);
 }
 

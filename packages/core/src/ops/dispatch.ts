@@ -44,7 +44,8 @@ export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor |
   assertFits(result, target, op.name);
   const node = recorded && isFloat(target.dtype) ? opNode(op, attrs, inputs, target) : undefined;
   if (node !== undefined) keep(op, node, inputs, undefined, undefined);
-  executorOf([target.value, ...values]).runInto(op, values, attrs, target.value);
+  const { executor } = target.value;
+  (executor === local ? executorOf(values) : executor).runInto(op, values, attrs, target.value);
   target.value.version++;
   if (node !== undefined) {
     keep(op, node, [], target, undefined);

@@ -1,6 +1,8 @@
 /**
- * Gradient rules of elementwise entries as one launch. The formula is written once, over what kernel expressions and tensors have
- * in common: as an expression it is a kernel; where the gradient itself is recorded, it runs as tensor ops, so that every order of
+ * Gradient rules of elementwise entries as one launch. The formula is written once, over what kernel expressions and
+ * tensors have
+ * in common: as an expression it is a kernel; where the gradient itself is recorded, it runs as tensor ops, so that
+ * every order of
  * derivative follows.
  */
 import { isGradEnabled } from "../autograd/mode.ts";
@@ -37,7 +39,8 @@ export interface Algebra {
 }
 
 /**
- * The gradient from the output's gradient, the saved tensors in the order of their letters, then the op's params. A param is a
+ * The gradient from the output's gradient, the saved tensors in the order of their letters, then the op's params. A
+ * param is a
  * plain number where the formula runs on tensors: use it as an argument only (`x.mul(param)`).
  */
 export type Formula = (...values: Algebra[]) => Algebra;
@@ -46,7 +49,8 @@ export type Formula = (...values: Algebra[]) => Algebra;
 export function choose(condition: Algebra, yes: Algebra | number, no: Algebra | number): Algebra {
   if (condition instanceof Expr) return condition.where(yes as Expr | number, no as Expr | number);
   const mask = condition as unknown as Tensor;
-  if (typeof yes !== "number") return (yes as unknown as Tensor).where(mask, no as unknown as Tensor | number) as unknown as Algebra;
+  if (typeof yes !== "number")
+    return (yes as unknown as Tensor).where(mask, no as unknown as Tensor | number) as unknown as Algebra;
   return (no as unknown as Tensor).where(mask.logicalNot(), yes) as unknown as Algebra;
 }
 

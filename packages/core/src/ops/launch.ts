@@ -50,17 +50,42 @@ export function putScalar(target: Int32Array, at: number, type: DType, value: nu
  * @param sizes the size of each axis
  */
 export function launch(kernel: Kernel, operands: readonly Bound[], sizes: readonly number[], scalars: readonly number[] = [], guarded = false): void {
-  const device = operands[0].value.device;
+  issue(
+    kernel,
+    operands.map(({ value }) => value),
+    operands.map(({ strides }) => strides),
+    sizes,
+    scalars,
+    operands.map(({ shift = 0 }) => shift),
+    guarded,
+  );
+}
+
+/** As `launch`, with operands given as parallel lists: nothing is made on the way. */
+export function issue(
+  kernel: Kernel,
+  values: readonly LocalValue[],
+  strides: readonly (readonly number[])[],
+  sizes: readonly number[],
+  scalars: readonly number[],
+  shifts?: readonly number[],
+  guarded = false,
+): void {
+  const { device } = values[0].storage;
   const { mailbox } = device;
   const id = device.kernel(kernel);
+  const axes = sizes.length;
   let at = mailbox.beginRun(id, argumentWords(kernel), guarded);
   const target = mailbox.words;
-  for (const { value, shift } of operands) {
-    target[at++] = value.storage.id;
-    target[at++] = value.offset + (shift ?? 0);
+  for (let k = 0; k < values.length; k++) {
+    target[at++] = values[k].storage.id;
+    target[at++] = values[k].offset + (shifts === undefined ? 0 : shifts[k]);
   }
-  for (const size of sizes) target[at++] = size;
-  for (const { strides } of operands) for (const stride of strides) target[at++] = stride;
+  for (let axis = 0; axis < axes; axis++) target[at++] = sizes[axis];
+  for (let k = 0; k < values.length; k++) {
+    const own = strides[k];
+    for (let axis = 0; axis < axes; axis++) target[at++] = own[axis];
+  }
   for (let i = 0; i < scalars.length; i++) at = putScalar(target, at, kernel.scalars[i], scalars[i]);
   mailbox.end();
 }

@@ -8,8 +8,12 @@ import { numelOf } from "../tensor/shape.ts";
 import type { Op } from "./op.ts";
 
 /** Numbers pass; any other executor's value is a mistake of the dispatcher. */
-function locals(values: readonly (Value | number)[], op: string): (LocalValue | number)[] {
+function locals(values: readonly (Value | number)[], op: string, target?: Value): (LocalValue | number)[] {
   let device: Device | undefined;
+  if (target !== undefined) {
+    (target as LocalValue).assertLive(op);
+    device = target.device;
+  }
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
     if (typeof value === "number") continue;
@@ -45,8 +49,7 @@ export const local: Executor = {
   },
 
   runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {
-    const values = locals(inputs, op.name);
-    locals([target, ...inputs], op.name);
+    const values = locals(inputs, op.name, target);
     op.run(values, attrs, op.infer(values, attrs), target as LocalValue);
   },
 
@@ -83,7 +86,7 @@ export const local: Executor = {
   },
 
   locals(value: Value): readonly LocalValue[] {
-    (value as LocalValue).assertLive("locals");
+    (value as LocalValue).assertLive();
     return [value as LocalValue];
   },
 

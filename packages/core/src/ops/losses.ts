@@ -10,7 +10,11 @@ import type { Params } from "./kinds/elementwise.ts";
 const floatsOnly: readonly DType[] = ["bool", "uint8", "int32", "int64"];
 
 /** The gradients of a loss of input - target: alike, with opposite signs. */
-function ofDifference(name: string, slope: (g: Algebra, difference: Algebra, param: Algebra) => Algebra, hasParam: boolean): GradientTable<Params> {
+function ofDifference(
+  name: string,
+  slope: (g: Algebra, difference: Algebra, param: Algebra) => Algebra,
+  hasParam: boolean,
+): GradientTable<Params> {
   const rules: readonly [Formula, Formula] = hasParam
     ? [(g, x, t, param) => slope(g, x.sub(t), param), (g, x, t, param) => slope(g, x.sub(t), param).neg()]
     : [(g, x, t) => slope(g, x.sub(t), g), (g, x, t) => slope(g, x.sub(t), g).neg()];
@@ -36,7 +40,11 @@ export const smoothL1Op = defineElementwise("smoothL1Loss", {
   },
   operands: 2,
   refuses: floatsOnly,
-  grad: ofDifference("smoothL1Loss", (g, d, beta) => choose(d.abs().lt(beta), g.mul(d).div(beta), g.mul(d.sign())), true),
+  grad: ofDifference(
+    "smoothL1Loss",
+    (g, d, beta) => choose(d.abs().lt(beta), g.mul(d).div(beta), g.mul(d.sign())),
+    true,
+  ),
 });
 
 /** d^2 / 2 up to delta, delta (|d| - delta / 2) above. */
@@ -47,7 +55,11 @@ export const huberOp = defineElementwise("huberLoss", {
   },
   operands: 2,
   refuses: floatsOnly,
-  grad: ofDifference("huberLoss", (g, d, delta) => choose(d.abs().le(delta), g.mul(d), g.mul(d.sign()).mul(delta)), true),
+  grad: ofDifference(
+    "huberLoss",
+    (g, d, delta) => choose(d.abs().le(delta), g.mul(d), g.mul(d.sign()).mul(delta)),
+    true,
+  ),
 });
 
 /** Logarithms are held at -100, as in PyTorch, so that a certain mistake costs a finite amount. */
@@ -91,13 +103,20 @@ export const binaryCrossEntropyWithLogitsOp = defineElementwise("binaryCrossEntr
 
 /** The same with a weight for the positive answers as the third operand. */
 export const weightedBinaryCrossEntropyWithLogitsOp = defineElementwise("binaryCrossEntropyWithLogits", {
-  kernel: (x, t, positive) => t.neg().add(1).mul(x).add(positive.sub(1).mul(t).add(1).mul(missOf(x))),
+  kernel: (x, t, positive) =>
+    t
+      .neg()
+      .add(1)
+      .mul(x)
+      .add(positive.sub(1).mul(t).add(1).mul(missOf(x))),
   refuses: floatsOnly,
   grad: {
     a: fused("binaryCrossEntropyWithLogitsBackward", "abc", (g, x, t, positive) =>
-      g.mul(t.neg().add(1).sub(positive.sub(1).mul(t).add(1).mul(x.neg().sigmoid())))),
+      g.mul(t.neg().add(1).sub(positive.sub(1).mul(t).add(1).mul(x.neg().sigmoid()))),
+    ),
     b: fused("binaryCrossEntropyWithLogitsTargetBackward", "ac", (g, x, positive) =>
-      g.mul(positive.sub(1).mul(missOfFormula(x)).sub(x))),
+      g.mul(positive.sub(1).mul(missOfFormula(x)).sub(x)),
+    ),
     c: fused("binaryCrossEntropyWithLogitsWeightBackward", "ab", (g, x, t) => g.mul(t).mul(missOfFormula(x))),
   },
 });
@@ -109,7 +128,8 @@ export const divergenceOp = defineElementwise("klDiv", {
   grad: {
     a: fused("klDivBackward", "b", (g, t) => g.mul(t).neg()),
     b: fused("klDivTargetBackward", "ab", (g, x, t) =>
-      choose(t.gt(0), g.mul(choose(t.gt(0), t, 1).log().add(1).sub(x)), g.mul(x).neg())),
+      choose(t.gt(0), g.mul(choose(t.gt(0), t, 1).log().add(1).sub(x)), g.mul(x).neg()),
+    ),
   },
 });
 

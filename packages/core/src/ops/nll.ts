@@ -1,5 +1,6 @@
 /**
- * Picking each place's label out of log-probabilities, with the label's weight, and its adjoint. What negative log-likelihood and
+ * Picking each place's label out of log-probabilities, with the label's weight, and its adjoint. What negative
+ * log-likelihood and
  * cross entropy are made of. A label that is no class fails on the device; `ignoreIndex` counts for nothing.
  */
 import { DTypeError } from "../errors.ts";
@@ -45,7 +46,10 @@ function axesOf(strides: readonly number[]): readonly number[] {
   return strides.length === 0 ? [1] : strides;
 }
 
-/** The label as a class number that is safe to use, and whether it counts. Scalars: ignoreIndex, then the number of classes. */
+/**
+ * The label as a class number that is safe to use, and whether it counts. Scalars: ignoreIndex, then the number of
+ * classes.
+ */
 function labelOf(body: Graph, operand: number, type: DType): { readonly label: Expr; readonly counts: Expr } {
   const label = body.load(operand, type);
   const counts = label.ne(body.scalar(0, type));
@@ -55,7 +59,13 @@ function labelOf(body: Graph, operand: number, type: DType): { readonly label: E
   return { label: safe.where(label, 0).cast("int32"), counts: safe };
 }
 
-function pickKernel(x: DType, target: DType, weighted: boolean, axes: number, inner: readonly (0 | 1 | "any")[]): Kernel {
+function pickKernel(
+  x: DType,
+  target: DType,
+  weighted: boolean,
+  axes: number,
+  inner: readonly (0 | 1 | "any")[],
+): Kernel {
   const body = new Graph();
   const { label, counts } = labelOf(body, 1, target);
   const picked = body.load(0, x, { indirect: [{ value: label, stride: 2 }] });
@@ -63,27 +73,49 @@ function pickKernel(x: DType, target: DType, weighted: boolean, axes: number, in
   const loss = counts.where(picked.mul(weight).neg(), 0);
   const counted = counts.where(weight, 0);
   return {
-    kind: "loop", name: "nllPick", axes, reduced: 0,
+    kind: "loop",
+    name: "nllPick",
+    axes,
+    reduced: 0,
     inputs: [
       { dtype: x, inner: inner[0] },
       { dtype: target, inner: inner[1] },
       ...(weighted ? [{ dtype: x, inner: 0 } as const] : []),
     ],
-    outputs: [{ dtype: x, inner: 1, overwrites: true }, { dtype: x, inner: 1, overwrites: true }],
+    outputs: [
+      { dtype: x, inner: 1, overwrites: true },
+      { dtype: x, inner: 1, overwrites: true },
+    ],
     scalars: [target, "int32", "int32", ...(weighted ? ["int32" as const] : [])],
-    body: body.nodes, accumulators: [], step: [], epilogue: [],
-    stores: [{ output: 0, value: loss.id, at: "body" }, { output: 1, value: counted.id, at: "body" }],
+    body: body.nodes,
+    accumulators: [],
+    step: [],
+    epilogue: [],
+    stores: [
+      { output: 0, value: loss.id, at: "body" },
+      { output: 1, value: counted.id, at: "body" },
+    ],
   };
 }
 
-function spreadKernel(x: DType, target: DType, weighted: boolean, axes: number, dim: number, inner: readonly (0 | 1 | "any")[]): Kernel {
+function spreadKernel(
+  x: DType,
+  target: DType,
+  weighted: boolean,
+  axes: number,
+  dim: number,
+  inner: readonly (0 | 1 | "any")[],
+): Kernel {
   const body = new Graph();
   const g = body.load(0, x);
   const { label, counts } = labelOf(body, 1, target);
   const weight = weighted ? body.load(2, x, { indirect: [{ value: label, stride: 2 }] }) : body.constant(x, 1);
   const here = counts.and(label.eq(body.axis(dim)));
   return {
-    kind: "loop", name: "nllSpread", axes, reduced: 0,
+    kind: "loop",
+    name: "nllSpread",
+    axes,
+    reduced: 0,
     inputs: [
       { dtype: x, inner: inner[0] },
       { dtype: target, inner: inner[1] },
@@ -91,7 +123,10 @@ function spreadKernel(x: DType, target: DType, weighted: boolean, axes: number, 
     ],
     outputs: [{ dtype: x, inner: 1, overwrites: true }],
     scalars: [target, "int32", ...(weighted ? ["int32" as const] : [])],
-    body: body.nodes, accumulators: [], step: [], epilogue: [],
+    body: body.nodes,
+    accumulators: [],
+    step: [],
+    epilogue: [],
     stores: [{ output: 0, value: here.where(g.mul(weight).neg(), 0).id, at: "body" }],
   };
 }
@@ -106,7 +141,8 @@ function metaOf(input: Meta | number): Meta {
 /** Inputs: log-probabilities, labels, and class weights where `weighted`. Outputs: losses, and each label's weight. */
 function definePick(weighted: boolean): Op<NllAttrs> {
   const gradient: GradientRule<NllAttrs> = from(weighted ? "bc" : "b", (g, saved, attrs) =>
-    apply(weighted ? weightedSpreadOp : spreadOp, weighted ? [g, saved.b, saved.c] : [g, saved.b], attrs));
+    apply(weighted ? weightedSpreadOp : spreadOp, weighted ? [g, saved.b, saved.c] : [g, saved.b], attrs),
+  );
   return {
     name: "nllPick",
     kind: "index",
@@ -127,7 +163,8 @@ function definePick(weighted: boolean): Op<NllAttrs> {
       const inner = [lastOf(places), lastOf(target.strides)];
       const axes = places.length;
       const kernel = kernels.get(`pick ${x.dtype} ${target.dtype} ${String(weighted)} ${axes} ${inner.join(" ")}`, () =>
-        pickKernel(x.dtype, target.dtype, weighted, axes, inner));
+        pickKernel(x.dtype, target.dtype, weighted, axes, inner),
+      );
       const operands: Bound[] = [
         { value: x, strides: places },
         { value: target, strides: axesOf(target.strides) },
@@ -144,8 +181,11 @@ function definePick(weighted: boolean): Op<NllAttrs> {
 
 /** The adjoint: minus the gradient times the weight at each place's label, zeros at the other classes. */
 function defineSpread(weighted: boolean): Op<NllAttrs> {
-  const gradient: GradientRule<NllAttrs> = from(weighted ? "bc" : "b", (g, saved, attrs) =>
-    applyAll(weighted ? weightedPickOp : pickOp, weighted ? [g, saved.b, saved.c] : [g, saved.b], attrs)[0]);
+  const gradient: GradientRule<NllAttrs> = from(
+    weighted ? "bc" : "b",
+    (g, saved, attrs) =>
+      applyAll(weighted ? weightedPickOp : pickOp, weighted ? [g, saved.b, saved.c] : [g, saved.b], attrs)[0],
+  );
   return {
     name: "nllSpread",
     kind: "index",
@@ -164,8 +204,10 @@ function defineSpread(weighted: boolean): Op<NllAttrs> {
       const targetStrides = withAt(target.strides, dim, 0);
       const inner = [lastOf(gStrides), lastOf(targetStrides)];
       const axes = meta.shape.length;
-      const kernel = kernels.get(`spread ${g.dtype} ${target.dtype} ${String(weighted)} ${axes} ${dim} ${inner.join(" ")}`, () =>
-        spreadKernel(g.dtype, target.dtype, weighted, axes, dim, inner));
+      const kernel = kernels.get(
+        `spread ${g.dtype} ${target.dtype} ${String(weighted)} ${axes} ${dim} ${inner.join(" ")}`,
+        () => spreadKernel(g.dtype, target.dtype, weighted, axes, dim, inner),
+      );
       const operands: Bound[] = [
         { value: g, strides: gStrides },
         { value: target, strides: targetStrides },
@@ -188,7 +230,12 @@ const weightedSpreadOp = defineSpread(true);
  * @param x log-probabilities, classes along dimension 1 (0 where there is only one dimension)
  * @param target labels, the shape of `x` without its classes
  */
-export function nllPick(x: Tensor, target: Tensor, weight: Tensor | undefined, ignoreIndex: number): [losses: Tensor, weights: Tensor] {
+export function nllPick(
+  x: Tensor,
+  target: Tensor,
+  weight: Tensor | undefined,
+  ignoreIndex: number,
+): [losses: Tensor, weights: Tensor] {
   const labels = target.dtype === "uint8" ? target.to("int32") : target;
   const dim = x.dim() === 1 ? 0 : 1;
   const attrs: NllAttrs = { ignoreIndex, dim, classes: x.shape[dim] };

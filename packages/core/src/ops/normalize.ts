@@ -1,5 +1,6 @@
 /**
- * Normalisation as one elementwise entry: (x - mean) / sqrt(var + eps) * weight + bias. The moments are operands, and where they
+ * Normalisation as one elementwise entry: (x - mean) / sqrt(var + eps) * weight + bias. The moments are operands, and
+ * where they
  * are x's own over some dimensions, the gradient of x counts their share, so that they need none themselves.
  */
 import { isGradEnabled } from "../autograd/mode.ts";
@@ -26,13 +27,22 @@ const givenMoments: ElementwiseOp = {
   gradName: "NativeBatchNorm",
   gradientOf: gradientLookup<Params>({
     a: fused("normalizeBackward", "cd", (g, variance, weight, eps) => g.mul(weight).mul(variance.add(eps).rsqrt())),
-    d: fused("normalizeWeightBackward", "abc", (g, x, mean, variance, eps) => g.mul(x.sub(mean)).mul(variance.add(eps).rsqrt())),
+    d: fused("normalizeWeightBackward", "abc", (g, x, mean, variance, eps) =>
+      g.mul(x.sub(mean)).mul(variance.add(eps).rsqrt()),
+    ),
     e: (g) => g,
   }),
 };
 
 /** `(x - given mean) / sqrt(given variance + eps) * weight + bias`, all broadcast. */
-export function normalizeBy(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | number, bias: Tensor | number, eps: number): Tensor {
+export function normalizeBy(
+  x: Tensor,
+  mean: Tensor,
+  variance: Tensor,
+  weight: Tensor | number,
+  bias: Tensor | number,
+  eps: number,
+): Tensor {
   return apply(givenMoments, [x, mean, variance, weight, bias], [eps]);
 }
 
@@ -62,7 +72,11 @@ function weighted(g: Tensor, weight: Tensor | number): Tensor {
 }
 
 /** x normalised by its own moments, as recorded ops. */
-function standardized(x: Tensor, dims: readonly number[], eps: number): { readonly unit: Tensor; readonly scale: Tensor } {
+function standardized(
+  x: Tensor,
+  dims: readonly number[],
+  eps: number,
+): { readonly unit: Tensor; readonly scale: Tensor } {
   const scale = x.var(dims, { correction: 0, keepdim: true }).add(eps).rsqrt();
   return { unit: x.sub(x.mean(dims, true)).mul(scale), scale };
 }

@@ -24,14 +24,20 @@ abstract class AdamLike extends Optimizer<AdamOptions> {
     });
   }
 
-  protected override kernelOf(group: ParamGroup<AdamOptions>, dtype: ParameterType): { key: string; build: () => StepKernel } {
+  protected override kernelOf(
+    group: ParamGroup<AdamOptions>,
+    dtype: ParameterType,
+  ): { key: string; build: () => StepKernel } {
     const form: AdamForm = {
       dtype,
       amsgrad: group.amsgrad ?? false,
       weightDecay: (group.weightDecay ?? 0) === 0 ? "none" : this.decay,
       maximize: group.maximize ?? false,
     };
-    return { key: `${String(form.amsgrad)} ${form.weightDecay} ${String(form.maximize)}`, build: () => adamKernel(form) };
+    return {
+      key: `${String(form.amsgrad)} ${form.weightDecay} ${String(form.maximize)}`,
+      build: () => adamKernel(form),
+    };
   }
 
   protected override scalars(group: ParamGroup<AdamOptions>, step: number): Record<string, number> {

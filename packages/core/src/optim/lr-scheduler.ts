@@ -1,4 +1,7 @@
-/** Learning rates over time (`torch.optim.lr_scheduler`): `scheduler.step()` once an epoch, or once a step, after the optimizer's. */
+/**
+ * Learning rates over time (`torch.optim.lr_scheduler`): `scheduler.step()` once an epoch, or once a step, after the
+ * optimizer's.
+ */
 import { ValueError } from "../errors.ts";
 import type { Optimizer } from "./optimizer.ts";
 
@@ -126,7 +129,10 @@ export class LinearLR extends LRScheduler {
   readonly #end: number;
   readonly #total: number;
 
-  constructor(optimizer: AnyOptimizer, options: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {}) {
+  constructor(
+    optimizer: AnyOptimizer,
+    options: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
+  ) {
     super(optimizer);
     this.#start = options.startFactor ?? 1 / 3;
     this.#end = options.endFactor ?? 1;
@@ -179,7 +185,8 @@ export class OneCycleLR extends LRScheduler {
 
   protected override rate(_baseLr: number, epoch: number): number {
     const { maxLr, totalSteps, pctStart, annealStrategy, divFactor, finalDivFactor } = this.#options;
-    if (epoch > totalSteps - 1) throw new ValueError(`Tried to step ${epoch + 1} times. The specified number of total steps is ${totalSteps}`);
+    if (epoch > totalSteps - 1)
+      throw new ValueError(`Tried to step ${epoch + 1} times. The specified number of total steps is ${totalSteps}`);
     const first = maxLr / divFactor;
     const peak = pctStart * totalSteps - 1;
     const between = (from: number, to: number, part: number): number =>

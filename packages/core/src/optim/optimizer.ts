@@ -34,7 +34,8 @@ export interface OptimizerState<O> {
 }
 
 /**
- * `step()` updates all parameters that have a gradient, each in one launch. A step with a poisoned gradient is skipped whole.
+ * `step()` updates all parameters that have a gradient, each in one launch. A step with a poisoned gradient is skipped
+ * whole.
  */
 export abstract class Optimizer<O extends { readonly lr?: number } = { readonly lr?: number }> {
   readonly paramGroups: ParamGroup<O>[] = [];
@@ -47,7 +48,9 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     this.defaults = defaults;
     const given = [...params] as (Tensor | (Partial<O> & { readonly params: Iterable<Tensor> }))[];
     if (given.length === 0) throw new ValueError("optimizer got an empty parameter list");
-    const groups = given.some(isTensor) ? [{ params: given as Tensor[] } as unknown as Partial<O> & { params: Tensor[] }] : given;
+    const groups = given.some(isTensor)
+      ? [{ params: given as Tensor[] } as unknown as Partial<O> & { params: Tensor[] }]
+      : given;
     for (const group of groups) this.addParamGroup(group as Partial<O> & { readonly params: Iterable<Tensor> });
   }
 
@@ -56,9 +59,11 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     const params = [...group.params];
     const known = new Set(this.paramGroups.flatMap((other) => other.params));
     for (const parameter of params) {
-      if (!isTensor(parameter)) throw new ValueError(`optimizer can only optimize Tensors, but one of the params is ${typeof parameter}`);
+      if (!isTensor(parameter))
+        throw new ValueError(`optimizer can only optimize Tensors, but one of the params is ${typeof parameter}`);
       if (!parameter.isLeaf) throw new ValueError("can't optimize a non-leaf Tensor");
-      if (!isFloat(parameter.dtype)) throw new ValueError(`optimizer can only optimize float tensors, but one of the params is ${parameter.dtype}`);
+      if (!isFloat(parameter.dtype))
+        throw new ValueError(`optimizer can only optimize float tensors, but one of the params is ${parameter.dtype}`);
       if (known.has(parameter)) throw new ValueError("some parameters appear in more than one parameter group");
       known.add(parameter);
     }
@@ -71,7 +76,10 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   protected abstract validate(options: O & { readonly lr: number }): void;
 
   /** What a parameter's kernel depends on besides its dtype, as text, and how it is built. */
-  protected abstract kernelOf(options: ParamGroup<O>, dtype: ParameterType): { readonly key: string; readonly build: () => StepKernel };
+  protected abstract kernelOf(
+    options: ParamGroup<O>,
+    dtype: ParameterType,
+  ): { readonly key: string; readonly build: () => StepKernel };
 
   /** The kernel's numbers by name, for the `step`-th step (from 1) of a parameter. */
   protected abstract scalars(options: ParamGroup<O>, step: number): Readonly<Record<string, number>>;
@@ -122,7 +130,8 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     const { key, build } = this.kernelOf(group, dtype);
     const name = `${dtype} ${key}`;
     let kernel = this.#kernels.get(name);
-    if (kernel === undefined) this.#kernels.set(name, (kernel = sharedKernel(`${this.constructor.name} ${name}`, build)));
+    if (kernel === undefined)
+      this.#kernels.set(name, (kernel = sharedKernel(`${this.constructor.name} ${name}`, build)));
     return kernel;
   }
 
@@ -164,7 +173,9 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     }
     saved.paramGroups.forEach(({ params }, i) => {
       if (params.length !== this.paramGroups[i].params.length) {
-        throw new ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group");
+        throw new ValueError(
+          "loaded state dict contains a parameter group that doesn't match the size of optimizer's group",
+        );
       }
     });
     this.#state.clear();
@@ -179,7 +190,9 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
         noGrad(() => {
           this.#state.set(parameter, {
             step,
-            tensors: Object.fromEntries(copies.map(([name, from]) => [name, hold(zerosLike(parameter).copy_(from.to(parameter.device)))])),
+            tensors: Object.fromEntries(
+              copies.map(([name, from]) => [name, hold(zerosLike(parameter).copy_(from.to(parameter.device)))]),
+            ),
           });
         });
       });
@@ -189,7 +202,13 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   /** As PyTorch prints optimizers. */
   toString(): string {
     const groups = this.paramGroups.map(({ params: _params, ...options }, i) =>
-      [`Parameter Group ${i}`, ...Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => `    ${name}: ${String(value)}`)].join("\n"));
+      [
+        `Parameter Group ${i}`,
+        ...Object.entries(options)
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .map(([name, value]) => `    ${name}: ${String(value)}`),
+      ].join("\n"),
+    );
     return `${this.constructor.name} (\n${groups.join("\n\n")}\n)`;
   }
 

@@ -13,7 +13,15 @@ export interface RMSpropOptions {
   readonly maximize?: boolean;
 }
 
-const defaults = { lr: 1e-2, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, centered: false, maximize: false } as const;
+const defaults = {
+  lr: 1e-2,
+  alpha: 0.99,
+  eps: 1e-8,
+  weightDecay: 0,
+  momentum: 0,
+  centered: false,
+  maximize: false,
+} as const;
 
 /** Gradients divided by their running root mean square (`torch.optim.RMSprop`; Hinton 2012). */
 export class RMSprop extends Optimizer<RMSpropOptions> {
@@ -25,7 +33,10 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
     assertNotNegative(options, "lr", "alpha", "eps", "weightDecay", "momentum");
   }
 
-  protected override kernelOf(group: ParamGroup<RMSpropOptions>, dtype: ParameterType): { key: string; build: () => StepKernel } {
+  protected override kernelOf(
+    group: ParamGroup<RMSpropOptions>,
+    dtype: ParameterType,
+  ): { key: string; build: () => StepKernel } {
     const form: RmspropForm = {
       dtype,
       momentum: (group.momentum ?? 0) > 0,
@@ -33,7 +44,10 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
       weightDecay: (group.weightDecay ?? 0) !== 0,
       maximize: group.maximize ?? false,
     };
-    return { key: `${String(form.momentum)} ${String(form.centered)} ${String(form.weightDecay)} ${String(form.maximize)}`, build: () => rmspropKernel(form) };
+    return {
+      key: `${String(form.momentum)} ${String(form.centered)} ${String(form.weightDecay)} ${String(form.maximize)}`,
+      build: () => rmspropKernel(form),
+    };
   }
 
   protected override scalars(group: ParamGroup<RMSpropOptions>): Record<string, number> {

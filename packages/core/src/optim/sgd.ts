@@ -22,10 +22,14 @@ export class SGD extends Optimizer<SGDOptions> {
   protected override validate(options: SGDOptions): void {
     assertNotNegative(options, "lr", "momentum", "weightDecay");
     const { nesterov = false, momentum = 0, dampening = 0 } = options;
-    if (nesterov && (momentum <= 0 || dampening !== 0)) throw new ValueError("Nesterov momentum requires a momentum and zero dampening");
+    if (nesterov && (momentum <= 0 || dampening !== 0))
+      throw new ValueError("Nesterov momentum requires a momentum and zero dampening");
   }
 
-  protected override kernelOf(group: ParamGroup<SGDOptions>, dtype: ParameterType): { key: string; build: () => StepKernel } {
+  protected override kernelOf(
+    group: ParamGroup<SGDOptions>,
+    dtype: ParameterType,
+  ): { key: string; build: () => StepKernel } {
     const form = {
       dtype,
       momentum: (group.momentum ?? 0) !== 0,
@@ -33,10 +37,16 @@ export class SGD extends Optimizer<SGDOptions> {
       weightDecay: (group.weightDecay ?? 0) !== 0,
       maximize: group.maximize ?? false,
     };
-    return { key: `${String(form.momentum)} ${String(form.nesterov)} ${String(form.weightDecay)} ${String(form.maximize)}`, build: () => sgdKernel(form) };
+    return {
+      key: `${String(form.momentum)} ${String(form.nesterov)} ${String(form.weightDecay)} ${String(form.maximize)}`,
+      build: () => sgdKernel(form),
+    };
   }
 
-  protected override scalars({ lr, momentum = 0, dampening = 0, weightDecay = 0 }: ParamGroup<SGDOptions>, step: number): Record<string, number> {
+  protected override scalars(
+    { lr, momentum = 0, dampening = 0, weightDecay = 0 }: ParamGroup<SGDOptions>,
+    step: number,
+  ): Record<string, number> {
     return { lr, momentum, weightDecay, fresh: step === 1 ? 1 : 1 - dampening };
   }
 }

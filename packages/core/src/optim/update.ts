@@ -1,5 +1,6 @@
 /**
- * Issuing optimizer steps: one launch in place for each parameter, guarded by all gradients of the step. When one of them is
+ * Issuing optimizer steps: one launch in place for each parameter, guarded by all gradients of the step. When one of
+ * them is
  * poisoned, no parameter and no state changes, on any device, and the next read says why.
  */
 import type { Device } from "../actor/device.ts";
@@ -43,7 +44,10 @@ export function issueUpdates(updates: readonly Update[]): void {
   for (const { parameter, state } of updates) for (const { value } of [parameter, ...state]) value.version++;
 }
 
-/** What each device's part of the step reads besides the parameters: gradients, and state (which memory may have run out for). */
+/**
+ * What each device's part of the step reads besides the parameters: gradients, and state (which memory may have run out
+ * for).
+ */
 function guardedStorages(launches: readonly Launch[]): Map<Device, number[]> {
   const guarded = new Map<Device, number[]>();
   for (const { gradient, state } of launches) {
@@ -66,7 +70,10 @@ function launchesOf(updates: readonly Update[]): Launch[] {
   }
   return [...byExecutor].flatMap(([executor, own]) => {
     for (const update of own) moveState(executor, update);
-    const settled = executor.settle(own.map(gradientOf), own.map(({ parameter }) => parameter.value));
+    const settled = executor.settle(
+      own.map(gradientOf),
+      own.map(({ parameter }) => parameter.value),
+    );
     return own.flatMap((update, i) => partsOf(executor, update, settled[i]));
   });
 }

@@ -47,28 +47,44 @@ function keepMemory(result: unknown, kept: Set<Memory>): void {
   }
 }
 
-/** Growth of live device bytes since the last collection that is worth a collection (about 1 ms). */
-const worthwhileBytes = 32 * 2 ** 20;
+/** Growth of held bytes since the last collection that is worth a minor one (about 1 ms). */
+const minorBytes = 2 ** 24;
+/** Growth since the last full collection, above doubling, that is worth another (some 10 ms). */
+const fullBytes = 2 ** 26;
 
+/** Bytes held after the last collection, and after the last full one. */
 let floor = 0;
-let collect: (() => void) | undefined;
+let fullFloor = 0;
+let collector: ((options: { type: "minor" | "major" }) => void) | undefined;
 
-/** A minor collection; made on first use, since exposing it is a process-wide flag. */
-function minorCollection(): void {
-  if (collect === undefined) {
+/** Runs a collection and the finalisers, which have a turn of the event loop of their own. */
+async function collect(type: "minor" | "major"): Promise<void> {
+  if (collector === undefined) {
+    // Made on first use, since exposing it is a process-wide flag.
     setFlagsFromString("--expose-gc");
-    const gc = runInNewContext("gc") as (options: { type: "minor" }) => void;
-    collect = () => gc({ type: "minor" });
+    collector = runInNewContext("gc") as NonNullable<typeof collector>;
   }
-  collect();
-}
-
-/** Frees what nobody holds if enough has gathered. Finalisers run in a turn of the event loop, which this waits for. */
-export async function relieve(): Promise<void> {
-  const live = heldBytes();
-  if (live < floor) floor = live;
-  if (live - floor < worthwhileBytes) return;
-  minorCollection();
+  collector({ type });
   await new Promise((resolve) => setImmediate(resolve));
   floor = heldBytes();
+}
+
+async function collectGarbage(): Promise<void> {
+  await collect("minor");
+  // Only a full collection finds what outlived two minor ones.
+  if (floor < 2 * fullFloor + fullBytes) return;
+  await collect("major");
+  fullFloor = floor;
+}
+
+let collecting: Promise<void> | undefined;
+
+/** Frees what nobody holds, if enough has gathered. */
+export async function relieve(): Promise<void> {
+  const held = heldBytes();
+  floor = Math.min(floor, held);
+  fullFloor = Math.min(fullFloor, held);
+  if (collecting === undefined && held - floor < minorBytes) return;
+  collecting ??= collectGarbage().finally(() => (collecting = undefined));
+  await collecting;
 }

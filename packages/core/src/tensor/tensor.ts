@@ -6,7 +6,7 @@ import type { Device } from "../actor/device.ts";
 import { AccumulateGrad } from "../autograd/accumulate.ts";
 import type { Edge, Node } from "../autograd/node.ts";
 import type { ViewRecord } from "../autograd/views.ts";
-import { AutogradError, DisposedError } from "../errors.ts";
+import { AutogradError } from "../errors.ts";
 import { isFloat } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
 import { numelOf } from "./shape.ts";
@@ -146,11 +146,6 @@ export class Tensor {
   /** Whether `dispose()` was called on this tensor or one that shares its memory. */
   get isDisposed(): boolean {
     return this.#value.executor.isDisposed(this.#value);
-  }
-
-  /** @throws DisposedError */
-  assertLive(op: string): void {
-    if (this.isDisposed) throw new DisposedError("this tensor was disposed", { op, device: this.device.name });
   }
 }
 

@@ -197,7 +197,7 @@ export class LocalValue implements Value {
   }
 
   /** @throws DisposedError */
-  assertLive(op: string): void {
+  assertLive(op?: string): void {
     if (this.storage.disposed) {
       throw new DisposedError("this tensor was disposed, or handed over to another device", {
         op,

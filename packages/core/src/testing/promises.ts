@@ -21,7 +21,7 @@ export type MakeDevices = (count: number, options?: PromiseDeviceOptions) => rea
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The points of a `slowSum` that takes this device about `ms`. */
-function pointsFor(device: Device, ms: number): number {
+export function pointsFor(device: Device, ms: number): number {
   const one = Vector.of(device, [1]);
   for (let points = 1 << 18; ; points *= 2) {
     device.fenceSync();
@@ -36,7 +36,7 @@ function pointsFor(device: Device, ms: number): number {
   }
 }
 
-async function rejection(work: Promise<unknown>): Promise<TroupeError> {
+export async function rejection(work: Promise<unknown>): Promise<TroupeError> {
   return work.then(
     () => {
       throw new Error("it did not reject");

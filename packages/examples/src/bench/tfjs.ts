@@ -50,7 +50,7 @@ async function trainJob(batch: number): Promise<void> {
     const loss = (): TensorFlow.Scalar => {
       let h: TensorFlow.Tensor2D = xs[i];
       variables.forEach(({ w, b }, layer) => {
-        const out = h.matMul(w as unknown as TensorFlow.Tensor2D).add<TensorFlow.Tensor2D>(b);
+        const out = h.matMul(w).add<TensorFlow.Tensor2D>(b);
         h = layer < variables.length - 1 ? out.relu() : out;
       });
       return tf.losses.softmaxCrossEntropy(ys[i], h).asScalar();

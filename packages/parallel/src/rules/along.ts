@@ -77,6 +77,36 @@ export const stackRule: Rule = {
   },
 };
 
+// --- moves within some dimensions -----------------------------------------------------------------------------------------------
+
+/** Operand and result have one shape outside of the dimensions that `dims` names (negative ones count from the end). */
+function movingRule(dims: (attrs: never, rank: number) => readonly number[], isLinear: (attrs: never) => boolean = () => true): Rule {
+  return {
+    key: byAttrs,
+    ways: (call) => {
+      const rank = call.outputs[0].shape.length;
+      const moved = dims(call.attrs as never, rank).map((dim) => (dim < 0 ? dim + rank : dim));
+      const ways = metaOf(call, 0).shape.flatMap((_, dim) => (moved.includes(dim) ? [] : [same(call, dim)]));
+      return isLinear(call.attrs as never) ? [...ways, addends(call)] : ways;
+    },
+  };
+}
+
+/** Flips and rolls. Without dimensions a roll goes over all elements. */
+export const orderRule = movingRule(({ dims }: { readonly dims: readonly number[] }, rank) => (dims.length === 0 ? allOf(rank) : dims));
+
+/** Triangles lie in the last two dimensions. */
+export const triangleRule = movingRule(() => [-1, -2]);
+
+export const padRule = movingRule(
+  ({ pad }: { readonly pad: readonly number[] }, rank) => allOf(rank).filter((dim) => [0, 1].some((side) => (pad[2 * (rank - 1 - dim) + side] ?? 0) !== 0)),
+  ({ value }: { readonly value: number }) => value === 0,
+);
+
+function allOf(rank: number): number[] {
+  return Array.from({ length: rank }, (_, dim) => dim);
+}
+
 // --- lookups --------------------------------------------------------------------------------------------------------------------
 
 /** Dimensions in which all operands and the result agree, other than the one that is looked up. */
@@ -124,6 +154,21 @@ export const indexSelectRule: Rule = {
       ...shape.flatMap((_, dim): Way[] => (dim === along ? [] : [{ inputs: [shard(dim), replicate()], outputs: [shard(dim)] }])),
       { inputs: [replicate(), shard(0)], outputs: [shard(along)] },
       { inputs: [partial(), replicate()], outputs: [partial()] },
+    ];
+  },
+};
+
+/** `self[index[i]][j] += src[i][j]`. */
+export const indexAddRule: Rule = {
+  key: byAttrs,
+  ways: (call) => {
+    const { shape } = call.outputs[0];
+    if (shape.length === 0 || metaOf(call, 1).shape.length !== 1 || metaOf(call, 2).shape.length !== shape.length) return [];
+    const along = dimOf(call.attrs, shape.length);
+    return [
+      ...shape.flatMap((_, dim): Way[] => (dim === along ? [] : [{ inputs: [shard(dim), replicate(), shard(dim)], outputs: [shard(dim)] }])),
+      { inputs: [partial(), shard(0), shard(along)], outputs: [partial()] },
+      { inputs: [partial(), replicate(), partial()], outputs: [partial()] },
     ];
   },
 };

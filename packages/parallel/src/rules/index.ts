@@ -5,8 +5,8 @@
 import { diagonalOp, selectOp, sliceOp, unfoldOp } from "@troupe/core/executor";
 import type { Op } from "@troupe/core/executor";
 import {
-  catRule, embeddingBackwardRule, embeddingRule, gatherRule, indexSelectRule, nllPickRule, nllSpreadRule, scanRule, scatterRule, sortRule,
-  stackRule, windowRule,
+  catRule, embeddingBackwardRule, embeddingRule, gatherRule, indexAddRule, indexSelectRule, nllPickRule, nllSpreadRule, orderRule, padRule,
+  scanRule, scatterRule, sortRule, stackRule, triangleRule, windowRule,
 } from "./along.ts";
 import { contractRule, convolutionRule } from "./contract.ts";
 import { elementwiseRule } from "./elementwise.ts";
@@ -27,10 +27,16 @@ const stated: Readonly<Record<string, Rule>> = {
   diagonalScatter: aroundRule(diagonalOp, false),
   cat: catRule,
   stack: stackRule,
+  flip: orderRule,
+  roll: orderRule,
+  tril: triangleRule,
+  triu: triangleRule,
+  constantPad: padRule,
   gather: gatherRule,
   scatter: scatterRule,
   scatterAdd: scatterRule,
   indexSelect: indexSelectRule,
+  indexAdd: indexAddRule,
   embedding: embeddingRule,
   embeddingBackward: embeddingBackwardRule,
   embeddingBackwardBackward: embeddingRule,

@@ -73,7 +73,9 @@ export class PReLU extends Module {
   constructor(numParameters = 1, options: { readonly init?: number } & Placement = {}) {
     super();
     this.numParameters = numParameters;
-    this.weight = new Parameter(full([numParameters], options.init ?? 0.25, placementOf({ dtype: "float32", ...options })));
+    this.weight = new Parameter(
+      full([numParameters], options.init ?? 0.25, placementOf({ dtype: "float32", ...options })),
+    );
   }
 
   override forward(x: Tensor): Tensor {
@@ -186,7 +188,10 @@ export class Hardshrink extends Activation {
 /** `torch.nn.Hardtanh`. */
 export class Hardtanh extends Activation {
   constructor(minVal = -1, maxVal = 1, { inplace = false }: InPlace = {}) {
-    super((x) => f.hardtanh(x, minVal, maxVal, inplace), withInPlace(`min_val=${float(minVal)}, max_val=${float(maxVal)}`, inplace));
+    super(
+      (x) => f.hardtanh(x, minVal, maxVal, inplace),
+      withInPlace(`min_val=${float(minVal)}, max_val=${float(maxVal)}`, inplace),
+    );
   }
 }
 
@@ -207,7 +212,10 @@ export class Hardswish extends Activation {
 /** `torch.nn.Threshold`. */
 export class Threshold extends Activation {
   constructor(threshold: number, value: number, { inplace = false }: InPlace = {}) {
-    super((x) => f.threshold(x, threshold, value, inplace), withInPlace(`threshold=${threshold}, value=${value}`, inplace));
+    super(
+      (x) => f.threshold(x, threshold, value, inplace),
+      withInPlace(`threshold=${threshold}, value=${value}`, inplace),
+    );
   }
 }
 

@@ -17,7 +17,10 @@ export interface MultiheadAttentionOptions extends Placement {
 }
 
 export interface AttentionCall {
-  /** bool: true takes part (as in scaledDotProductAttention); or numbers added to the scores. Broadcast to [n, heads, l, s]. */
+  /**
+   * bool: true takes part (as in scaledDotProductAttention); or numbers added to the scores. Broadcast to [n, heads, l,
+   * s].
+   */
   readonly attnMask?: Tensor;
   readonly isCausal?: boolean;
 }
@@ -39,7 +42,8 @@ export class MultiheadAttention extends Module {
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super();
     const { dropout = 0, bias = true } = options;
-    if (embedDim % numHeads !== 0) throw new ValueError("embed_dim must be divisible by num_heads", { op: "MultiheadAttention" });
+    if (embedDim % numHeads !== 0)
+      throw new ValueError("embed_dim must be divisible by num_heads", { op: "MultiheadAttention" });
     const placement = placementOf(options);
     this.embedDim = embedDim;
     this.numHeads = numHeads;

@@ -13,7 +13,8 @@ function place(holder: Module, modules: readonly (Module | Parameter)[], from = 
 }
 
 /**
- * Each module gets what the one before gave (`torch.nn.Sequential`): `new Sequential(new Linear(2, 3), new ReLU())`, or with names
+ * Each module gets what the one before gave (`torch.nn.Sequential`): `new Sequential(new Linear(2, 3), new ReLU())`, or
+ * with names
  * `new Sequential({ up: new Linear(2, 3), act: new ReLU() })`.
  */
 export class Sequential extends Module {
@@ -110,7 +111,8 @@ export class ModuleDict<M extends Module = Module> extends Module {
 
   /** @throws ValueError for a name that modules have already */
   set(name: string, module: M): this {
-    if (!this.#held.has(name) && name in this) throw new ValueError(`attribute '${name}' already exists`, { op: "ModuleDict" });
+    if (!this.#held.has(name) && name in this)
+      throw new ValueError(`attribute '${name}' already exists`, { op: "ModuleDict" });
     this.#held.set(name, module);
     Reflect.set(this, name, module);
     return this;

@@ -48,11 +48,20 @@ abstract class ConvolutionLayer extends Module {
   bias: Parameter | null;
 
   /** @throws ValueError where the channels do not divide into groups */
-  constructor(rank: number, inChannels: number, outChannels: number, kernelSize: PerDimension, options: ConvLayerOptions, transposed: boolean) {
+  constructor(
+    rank: number,
+    inChannels: number,
+    outChannels: number,
+    kernelSize: PerDimension,
+    options: ConvLayerOptions,
+    transposed: boolean,
+  ) {
     super();
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
-    if (inChannels % groups !== 0) throw new ValueError("in_channels must be divisible by groups", { op: this.constructor.name });
-    if (outChannels % groups !== 0) throw new ValueError("out_channels must be divisible by groups", { op: this.constructor.name });
+    if (inChannels % groups !== 0)
+      throw new ValueError("in_channels must be divisible by groups", { op: this.constructor.name });
+    if (outChannels % groups !== 0)
+      throw new ValueError("out_channels must be divisible by groups", { op: this.constructor.name });
     this.inChannels = inChannels;
     this.outChannels = outChannels;
     this.kernelSize = each(kernelSize, rank);
@@ -78,7 +87,9 @@ abstract class ConvolutionLayer extends Module {
       `${this.inChannels}, ${this.outChannels}, kernel_size=${tuple(this.kernelSize)}, stride=${tuple(this.stride)}`,
       ...(unpadded ? [] : [`padding=${typeof padding === "string" ? padding : tuple(padding)}`]),
       ...(this.dilation.every((size) => size === 1) ? [] : [`dilation=${tuple(this.dilation)}`]),
-      ...(outputPadding === undefined || outputPadding.every((size) => size === 0) ? [] : [`output_padding=${tuple(outputPadding)}`]),
+      ...(outputPadding === undefined || outputPadding.every((size) => size === 0)
+        ? []
+        : [`output_padding=${tuple(outputPadding)}`]),
       ...(this.groups === 1 ? [] : [`groups=${this.groups}`]),
       ...(this.bias === null ? ["bias=False"] : []),
     ].join(", ");
@@ -90,7 +101,14 @@ type Convolution = typeof conv1d;
 abstract class PlainConvolution extends ConvolutionLayer {
   readonly #convolve: Convolution;
 
-  constructor(convolve: Convolution, rank: number, inChannels: number, outChannels: number, kernelSize: PerDimension, options: ConvLayerOptions) {
+  constructor(
+    convolve: Convolution,
+    rank: number,
+    inChannels: number,
+    outChannels: number,
+    kernelSize: PerDimension,
+    options: ConvLayerOptions,
+  ) {
     super(rank, inChannels, outChannels, kernelSize, options, false);
     this.#convolve = convolve;
   }
@@ -148,7 +166,11 @@ abstract class TransposedConvolutionLayer extends ConvolutionLayer {
   override forward(x: Tensor): Tensor {
     const { stride, padding, outputPadding, groups, dilation } = this;
     return this.#convolve(x, this.weight, this.bias ?? undefined, {
-      stride, outputPadding, groups, dilation, padding: typeof padding === "string" ? 0 : padding,
+      stride,
+      outputPadding,
+      groups,
+      dilation,
+      padding: typeof padding === "string" ? 0 : padding,
     });
   }
 
@@ -159,21 +181,36 @@ abstract class TransposedConvolutionLayer extends ConvolutionLayer {
 
 /** `torch.nn.ConvTranspose1d`. */
 export class ConvTranspose1d extends TransposedConvolutionLayer {
-  constructor(inChannels: number, outChannels: number, kernelSize: PerDimension, options: ConvTransposeLayerOptions = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: PerDimension,
+    options: ConvTransposeLayerOptions = {},
+  ) {
     super(convTranspose1d, 1, inChannels, outChannels, kernelSize, options);
   }
 }
 
 /** `torch.nn.ConvTranspose2d`. */
 export class ConvTranspose2d extends TransposedConvolutionLayer {
-  constructor(inChannels: number, outChannels: number, kernelSize: PerDimension, options: ConvTransposeLayerOptions = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: PerDimension,
+    options: ConvTransposeLayerOptions = {},
+  ) {
     super(convTranspose2d, 2, inChannels, outChannels, kernelSize, options);
   }
 }
 
 /** `torch.nn.ConvTranspose3d`. */
 export class ConvTranspose3d extends TransposedConvolutionLayer {
-  constructor(inChannels: number, outChannels: number, kernelSize: PerDimension, options: ConvTransposeLayerOptions = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: PerDimension,
+    options: ConvTransposeLayerOptions = {},
+  ) {
     super(convTranspose3d, 3, inChannels, outChannels, kernelSize, options);
   }
 }

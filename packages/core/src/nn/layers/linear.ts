@@ -73,7 +73,12 @@ export class Bilinear extends Module {
   weight: Parameter;
   bias: Parameter | null;
 
-  constructor(in1Features: number, in2Features: number, outFeatures: number, options: { readonly bias?: boolean } & Placement = {}) {
+  constructor(
+    in1Features: number,
+    in2Features: number,
+    outFeatures: number,
+    options: { readonly bias?: boolean } & Placement = {},
+  ) {
     super();
     this.in1Features = in1Features;
     this.in2Features = in2Features;
@@ -96,7 +101,10 @@ export class Bilinear extends Module {
 
   override extraRepr(): string {
     const { in1Features, in2Features, outFeatures, bias } = this;
-    return `in1_features=${in1Features}, in2_features=${in2Features}, out_features=${outFeatures}, bias=${flag(bias !== null)}`;
+    return (
+      `in1_features=${in1Features}, in2_features=${in2Features}, ` +
+      `out_features=${outFeatures}, bias=${flag(bias !== null)}`
+    );
   }
 }
 

@@ -53,7 +53,10 @@ export class HuberLoss extends PairLoss<LossOptions & { readonly delta?: number 
 }
 
 /** `torch.nn.KLDivLoss`. */
-export class KLDivLoss extends PairLoss<{ readonly reduction?: Reduction | "batchmean"; readonly logTarget?: boolean }> {
+export class KLDivLoss extends PairLoss<{
+  readonly reduction?: Reduction | "batchmean";
+  readonly logTarget?: boolean;
+}> {
   constructor(options: { readonly reduction?: Reduction | "batchmean"; readonly logTarget?: boolean } = {}) {
     super((input, target, own) => f.klDiv(input, target, { ...own }), options);
   }
@@ -74,8 +77,12 @@ export class HingeEmbeddingLoss extends PairLoss<LossOptions & { readonly margin
 }
 
 /** `torch.nn.PoissonNLLLoss`. */
-export class PoissonNLLLoss extends PairLoss<LossOptions & { readonly logInput?: boolean; readonly full?: boolean; readonly eps?: number }> {
-  constructor(options: LossOptions & { readonly logInput?: boolean; readonly full?: boolean; readonly eps?: number } = {}) {
+export class PoissonNLLLoss extends PairLoss<
+  LossOptions & { readonly logInput?: boolean; readonly full?: boolean; readonly eps?: number }
+> {
+  constructor(
+    options: LossOptions & { readonly logInput?: boolean; readonly full?: boolean; readonly eps?: number } = {},
+  ) {
     super((input, target, own) => f.poissonNllLoss(input, target, { ...own }), options);
   }
 }
@@ -148,7 +155,11 @@ export class BCEWithLogitsLoss extends WeightedLoss<WeightedOptions> {
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
-    return f.binaryCrossEntropyWithLogits(input, target, { ...this.options, weight: this.weight, posWeight: this.posWeight });
+    return f.binaryCrossEntropyWithLogits(input, target, {
+      ...this.options,
+      weight: this.weight,
+      posWeight: this.posWeight,
+    });
   }
 }
 
@@ -196,7 +207,9 @@ export class CosineEmbeddingLoss extends TripleLoss<MarginOptions> {
 }
 
 /** `torch.nn.TripletMarginLoss`: anchor, positive, negative. */
-export class TripletMarginLoss extends TripleLoss<MarginOptions & { readonly p?: number; readonly eps?: number; readonly swap?: boolean }> {
+export class TripletMarginLoss extends TripleLoss<
+  MarginOptions & { readonly p?: number; readonly eps?: number; readonly swap?: boolean }
+> {
   constructor(options: MarginOptions & { readonly p?: number; readonly eps?: number; readonly swap?: boolean } = {}) {
     super((anchor, positive, negative, own) => f.tripletMarginLoss(anchor, positive, negative, { ...own }), options);
   }

@@ -59,7 +59,8 @@ export class GroupNorm extends Module {
   constructor(numGroups: number, numChannels: number, options: AffineOptions & { readonly affine?: boolean } = {}) {
     super();
     const { eps = 1e-5, affine = true } = options;
-    if (numChannels % numGroups !== 0) throw new ValueError("num_channels must be divisible by num_groups", { op: "GroupNorm" });
+    if (numChannels % numGroups !== 0)
+      throw new ValueError("num_channels must be divisible by num_groups", { op: "GroupNorm" });
     this.numGroups = numGroups;
     this.numChannels = numChannels;
     this.eps = eps;
@@ -109,7 +110,10 @@ abstract class ChannelNorm extends Module {
     this.bias = affine ? new Parameter(zeros([numFeatures], placement)) : null;
     this.registerBuffer("runningMean", trackRunningStats ? zeros([numFeatures], placement) : null);
     this.registerBuffer("runningVar", trackRunningStats ? ones([numFeatures], placement) : null);
-    this.registerBuffer("numBatchesTracked", trackRunningStats ? tensor(0, { dtype: "int64", device: placement.device }) : null);
+    this.registerBuffer(
+      "numBatchesTracked",
+      trackRunningStats ? tensor(0, { dtype: "int64", device: placement.device }) : null,
+    );
   }
 
   /** Forgets the running moments. */
@@ -124,13 +128,18 @@ abstract class ChannelNorm extends Module {
   override extraRepr(): string {
     const { numFeatures, eps, momentum, affine, trackRunningStats } = this;
     const weight = momentum === null ? "None" : python(momentum);
-    return `${numFeatures}, eps=${python(eps)}, momentum=${weight}, affine=${flag(affine)}, track_running_stats=${flag(trackRunningStats)}`;
+    return (
+      `${numFeatures}, eps=${python(eps)}, momentum=${weight}, affine=${flag(affine)}, ` +
+      `track_running_stats=${flag(trackRunningStats)}`
+    );
   }
 }
 
 function checkRank(x: Tensor, ranks: readonly number[], layer: string): void {
   if (!ranks.includes(x.dim())) {
-    throw new ShapeError(`expected ${ranks.map((rank) => `${rank}D`).join(" or ")} input (got ${x.dim()}D input)`, { op: layer });
+    throw new ShapeError(`expected ${ranks.map((rank) => `${rank}D`).join(" or ")} input (got ${x.dim()}D input)`, {
+      op: layer,
+    });
   }
 }
 
@@ -149,7 +158,13 @@ abstract class BatchNorm extends ChannelNorm {
     if (update) noGrad(() => this.numBatchesTracked?.add_(1));
     const training = this.training || this.runningMean === null || this.runningVar === null;
     const [mean, variance] = update || !training ? [this.runningMean, this.runningVar] : [null, null];
-    return batchNorm(x, mean, variance, { weight, bias, training, momentum: this.momentum ?? this.#plainAverage(update), eps });
+    return batchNorm(x, mean, variance, {
+      weight,
+      bias,
+      training,
+      momentum: this.momentum ?? this.#plainAverage(update),
+      eps,
+    });
   }
 
   /** The newest batch's share in an average of all, which has to be read. */

@@ -66,7 +66,10 @@ abstract class DropoutLayer extends Module {
   /** @throws ValueError unless 0 <= p <= 1 */
   constructor(p: number, inplace: boolean) {
     super();
-    if (!(p >= 0 && p <= 1)) throw new ValueError(`dropout probability has to be between 0 and 1, but got ${p}`, { op: this.constructor.name });
+    if (!(p >= 0 && p <= 1))
+      throw new ValueError(`dropout probability has to be between 0 and 1, but got ${p}`, {
+        op: this.constructor.name,
+      });
     this.p = p;
     this.inplace = inplace;
   }
@@ -123,13 +126,19 @@ abstract class MaxPool extends Module {
 
   override forward(x: Tensor): Tensor {
     const pooled = this.#pool(x, this.kernelSize, this.options);
-    if (!isTensor(pooled)) throw new ValueError("a pooling layer gives values only: use nn.functional for indices", { op: this.constructor.name });
+    if (!isTensor(pooled))
+      throw new ValueError("a pooling layer gives values only: use nn.functional for indices", {
+        op: this.constructor.name,
+      });
     return pooled;
   }
 
   override extraRepr(): string {
     const { stride = this.kernelSize, padding = 0, dilation = 1, ceilMode = false } = this.options;
-    return `kernel_size=${sizeText(this.kernelSize)}, stride=${sizeText(stride)}, padding=${sizeText(padding)}, dilation=${sizeText(dilation)}, ceil_mode=${flag(ceilMode)}`;
+    return (
+      `kernel_size=${sizeText(this.kernelSize)}, stride=${sizeText(stride)}, padding=${sizeText(padding)}, ` +
+      `dilation=${sizeText(dilation)}, ceil_mode=${flag(ceilMode)}`
+    );
   }
 }
 
@@ -220,7 +229,8 @@ abstract class AdaptivePool extends Module {
 
   override extraRepr(): string {
     const { outputSize } = this;
-    const text = typeof outputSize === "number" ? String(outputSize) : `(${outputSize.map((size) => size ?? "None").join(", ")})`;
+    const text =
+      typeof outputSize === "number" ? String(outputSize) : `(${outputSize.map((size) => size ?? "None").join(", ")})`;
     return `output_size=${text}`;
   }
 }
@@ -261,7 +271,10 @@ export class Upsample extends Module {
 
   override extraRepr(): string {
     const { size, scaleFactor, mode = "nearest" } = this.options;
-    const extent = scaleFactor === undefined || scaleFactor === null ? `size=${String(size)}` : `scale_factor=${String(scaleFactor)}`;
+    const extent =
+      scaleFactor === undefined || scaleFactor === null
+        ? `size=${String(size)}`
+        : `scale_factor=${String(scaleFactor)}`;
     return `${extent}, mode=${mode}`;
   }
 }

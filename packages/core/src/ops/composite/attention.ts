@@ -24,7 +24,12 @@ type AttentionArguments = Optional<[attnMask: Tensor | null, dropoutP: number, i
  * @param scale default 1 / sqrt(E)
  * @throws ValueError for a mask beside `isCausal`
  */
-export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, ...args: AttentionArguments): Tensor {
+export function scaledDotProductAttention(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  ...args: AttentionArguments
+): Tensor {
   return scaledDotProductAttentionWithWeights(query, key, value, ...args)[0];
 }
 
@@ -36,15 +41,17 @@ export function scaledDotProductAttentionWithWeights(
   ...args: AttentionArguments
 ): [output: Tensor, weights: Tensor] {
   const op = "scaledDotProductAttention";
-  const { attnMask, dropoutP = 0, isCausal = false, scale = 1 / Math.sqrt(query.size(-1)) } = parameters<AttentionOptions>(
-    op,
-    ["attnMask", "dropoutP", "isCausal", "scale"],
-    args,
-  );
+  const {
+    attnMask,
+    dropoutP = 0,
+    isCausal = false,
+    scale = 1 / Math.sqrt(query.size(-1)),
+  } = parameters<AttentionOptions>(op, ["attnMask", "dropoutP", "isCausal", "scale"], args);
   if (isCausal && attnMask) throw new ValueError("Explicit attn_mask should not be set when isCausal is true", { op });
   const mask = isCausal ? causalMask(query, key) : (attnMask ?? undefined);
   let scores = query.mul(scale).matmul(key.transpose(-2, -1));
-  if (mask !== undefined) scores = mask.dtype === "bool" ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
+  if (mask !== undefined)
+    scores = mask.dtype === "bool" ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
   const all = softmax(scores, -1);
   const weights = dropoutP > 0 ? dropout(all, dropoutP) : all;
   return [weights.matmul(value), weights];

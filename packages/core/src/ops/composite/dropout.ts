@@ -30,7 +30,11 @@ interface DropoutOptions {
 type DropoutArguments = Optional<[p: number, training: boolean, inplace: boolean]>;
 
 function optionsOf(op: string, args: DropoutArguments): Required<DropoutOptions> {
-  const { p = 0.5, training = true, inplace = false } = parameters<DropoutOptions>(op, ["p", "training", "inplace"], args);
+  const {
+    p = 0.5,
+    training = true,
+    inplace = false,
+  } = parameters<DropoutOptions>(op, ["p", "training", "inplace"], args);
   if (!(p >= 0 && p <= 1)) throw new ValueError(`dropout probability has to be between 0 and 1, but got ${p}`, { op });
   return { p, training, inplace };
 }
@@ -41,16 +45,24 @@ function dropWith(x: Tensor, random: Tensor, p: number, inplace: boolean): Tenso
 }
 
 /**
- * Zeroes each element with probability `p` and scales the others by 1 / (1 - p) while training (`torch.nn.functional.dropout`).
+ * Zeroes each element with probability `p` and scales the others by 1 / (1 - p) while training
+ * (`torch.nn.functional.dropout`).
  * @throws ValueError unless 0 <= p <= 1
  */
 export function dropout(x: Tensor, ...args: DropoutArguments): Tensor {
   const { p, training, inplace } = optionsOf("dropout", args);
   if (!training || p === 0) return x;
-  return dropWith(x, noGrad(() => randLike(x)), p, inplace);
+  return dropWith(
+    x,
+    noGrad(() => randLike(x)),
+    p,
+    inplace,
+  );
 }
 
-/** Zeroes whole channels (`torch.nn.functional.dropout2d` and its kin): one draw for each of the first two dimensions. */
+/**
+ * Zeroes whole channels (`torch.nn.functional.dropout2d` and its kin): one draw for each of the first two dimensions.
+ */
 export function featureDropout(x: Tensor, ...args: DropoutArguments): Tensor {
   const { p, training, inplace } = optionsOf("featureDropout", args);
   if (!training || p === 0) return x;

@@ -17,7 +17,8 @@ export interface Reduced {
 
 /** @throws ValueError on an unknown reduction */
 export function checkReduction(op: string, reduction: string): void {
-  if (!["none", "mean", "sum"].includes(reduction)) throw new ValueError(`${reduction} is not a valid value for reduction`, { op });
+  if (!["none", "mean", "sum"].includes(reduction))
+    throw new ValueError(`${reduction} is not a valid value for reduction`, { op });
 }
 
 /** @throws ValueError on an unknown reduction */

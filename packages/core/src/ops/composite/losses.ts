@@ -1,4 +1,7 @@
-/** Losses, with PyTorch's reductions. A target that is no valid label fails on the device; shapes are checked at the call. */
+/**
+ * Losses, with PyTorch's reductions. A target that is no valid label fails on the device; shapes are checked at the
+ * call.
+ */
 import { ShapeError, ValueError } from "../../errors.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { sameShape } from "../../tensor/shape.ts";
@@ -6,8 +9,15 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
 import { apply } from "../dispatch.ts";
 import {
-  absoluteErrorOp, binaryCrossEntropyOp, binaryCrossEntropyWithLogitsOp, divergenceOp, huberOp, logDivergenceOp, smoothL1Op,
-  squaredErrorOp, weightedBinaryCrossEntropyWithLogitsOp,
+  absoluteErrorOp,
+  binaryCrossEntropyOp,
+  binaryCrossEntropyWithLogitsOp,
+  divergenceOp,
+  huberOp,
+  logDivergenceOp,
+  smoothL1Op,
+  squaredErrorOp,
+  weightedBinaryCrossEntropyWithLogitsOp,
 } from "../losses.ts";
 import { labelShape, nllPick } from "../nll.ts";
 import type { Optional } from "../signatures.ts";
@@ -15,7 +25,8 @@ import { logSoftmax } from "../softmax.ts";
 import { checkReduction, pointwise, reduce, textOf } from "./loss-reduction.ts";
 import type { Maybe, Reduced, Reduction } from "./loss-reduction.ts";
 
-// --- regression -----------------------------------------------------------------------------------------------------------------
+// --- regression
+// -----------------------------------------------------------------------------------------------------------------
 
 /** (input - target)^2 (`torch.nn.functional.mse_loss`). */
 export const mseLoss = pointwise(squaredErrorOp);
@@ -37,7 +48,8 @@ export function smoothL1Loss(
     ["reduction", "beta"],
     args,
   );
-  if (beta < 0) throw new ValueError("smooth_l1_loss does not support negative values for beta.", { op: "smoothL1Loss" });
+  if (beta < 0)
+    throw new ValueError("smooth_l1_loss does not support negative values for beta.", { op: "smoothL1Loss" });
   const losses = beta === 0 ? apply(absoluteErrorOp, [input, target], []) : apply(smoothL1Op, [input, target], [beta]);
   return reduce("smoothL1Loss", losses, reduction);
 }
@@ -56,23 +68,43 @@ export function huberLoss(
     ["reduction", "delta"],
     args,
   );
-  if (delta <= 0) throw new ValueError("huber_loss does not support non-positive values for delta.", { op: "huberLoss" });
+  if (delta <= 0)
+    throw new ValueError("huber_loss does not support non-positive values for delta.", { op: "huberLoss" });
   return reduce("huberLoss", apply(huberOp, [input, target], [delta]), reduction);
 }
 
-/** Negative log-likelihood of Poisson counts (`torch.nn.functional.poisson_nll_loss`); `full` adds Stirling's approximation. */
+/**
+ * Negative log-likelihood of Poisson counts (`torch.nn.functional.poisson_nll_loss`); `full` adds Stirling's
+ * approximation.
+ */
 export function poissonNllLoss(
   input: Tensor,
   target: Tensor,
   ...args: Optional<[logInput: boolean, full: boolean, eps: number, reduction: Reduction]>
 ): Tensor {
-  const { logInput = true, full = false, eps = 1e-8, reduction = "mean" } = parameters<
-    Reduced & { logInput?: boolean; full?: boolean; eps?: number }
-  >("poissonNllLoss", ["logInput", "full", "eps", "reduction"], args);
-  if (!["none", "mean", "sum"].includes(reduction)) throw new ValueError(`${reduction} is not valid`, { op: "poissonNllLoss" });
+  const {
+    logInput = true,
+    full = false,
+    eps = 1e-8,
+    reduction = "mean",
+  } = parameters<Reduced & { logInput?: boolean; full?: boolean; eps?: number }>(
+    "poissonNllLoss",
+    ["logInput", "full", "eps", "reduction"],
+    args,
+  );
+  if (!["none", "mean", "sum"].includes(reduction))
+    throw new ValueError(`${reduction} is not valid`, { op: "poissonNllLoss" });
   let losses = logInput ? input.exp().sub(target.mul(input)) : input.sub(target.mul(input.add(eps).log()));
   if (full) {
-    const stirling = target.mul(target.log()).sub(target).add(target.mul(2 * Math.PI).log().mul(0.5));
+    const stirling = target
+      .mul(target.log())
+      .sub(target)
+      .add(
+        target
+          .mul(2 * Math.PI)
+          .log()
+          .mul(0.5),
+      );
     losses = losses.add(stirling.maskedFill(target.le(1), 0));
   }
   return reduce("poissonNllLoss", losses, reduction);
@@ -89,11 +121,11 @@ export function gaussianNllLoss(
   variance: Tensor,
   ...args: Optional<[full: boolean, eps: number, reduction: Reduction]>
 ): Tensor {
-  const { full = false, eps = 1e-6, reduction = "mean" } = parameters<Reduced & { full?: boolean; eps?: number }>(
-    "gaussianNllLoss",
-    ["full", "eps", "reduction"],
-    args,
-  );
+  const {
+    full = false,
+    eps = 1e-6,
+    reduction = "mean",
+  } = parameters<Reduced & { full?: boolean; eps?: number }>("gaussianNllLoss", ["full", "eps", "reduction"], args);
   checkReduction("gaussianNllLoss", reduction);
   let spread = variance;
   if (!sameShape(variance.shape, input.shape)) {
@@ -109,10 +141,12 @@ export function gaussianNllLoss(
   return reduce("gaussianNllLoss", losses, reduction);
 }
 
-// --- probabilities --------------------------------------------------------------------------------------------------------------
+// --- probabilities
+// --------------------------------------------------------------------------------------------------------------
 
 /**
- * Cross entropy of probabilities (`torch.nn.functional.binary_cross_entropy`). An input outside of [0, 1] fails on the device.
+ * Cross entropy of probabilities (`torch.nn.functional.binary_cross_entropy`). An input outside of [0, 1] fails on the
+ * device.
  * @param weight a factor for each place, broadcast
  * @throws ShapeError where target and input differ in shape
  */
@@ -128,7 +162,8 @@ export function binaryCrossEntropy(
   );
   if (!sameShape(input.shape, target.shape)) {
     throw new ShapeError(
-      `Using a target size (${textOf(target)}) that is different to the input size (${textOf(input)}) is deprecated. Please ensure they have the same size.`,
+      `Using a target size (${textOf(target)}) that is different to the input size (${textOf(input)}) is deprecated. ` +
+        `Please ensure they have the same size.`,
       { op: "binaryCrossEntropy" },
     );
   }
@@ -146,7 +181,11 @@ export function binaryCrossEntropyWithLogits(
   target: Tensor,
   ...args: Optional<[weight: Tensor | null, reduction: Reduction, posWeight: Tensor | null]>
 ): Tensor {
-  const { weight, reduction = "mean", posWeight } = parameters<Reduced & { weight?: Maybe; posWeight?: Maybe }>(
+  const {
+    weight,
+    reduction = "mean",
+    posWeight,
+  } = parameters<Reduced & { weight?: Maybe; posWeight?: Maybe }>(
     "binaryCrossEntropyWithLogits",
     ["weight", "reduction", "posWeight"],
     args,
@@ -171,11 +210,10 @@ export function klDiv(
   target: Tensor,
   ...args: Optional<[reduction: Reduction | "batchmean", logTarget: boolean]>
 ): Tensor {
-  const { reduction = "mean", logTarget = false } = parameters<{ reduction?: Reduction | "batchmean"; logTarget?: boolean }>(
-    "klDiv",
-    ["reduction", "logTarget"],
-    args,
-  );
+  const { reduction = "mean", logTarget = false } = parameters<{
+    reduction?: Reduction | "batchmean";
+    logTarget?: boolean;
+  }>("klDiv", ["reduction", "logTarget"], args);
   const losses = apply(logTarget ? logDivergenceOp : divergenceOp, [input, target], []);
   if (reduction === "batchmean") return losses.sum().div(input.size(0));
   return reduce("klDiv", losses, reduction);
@@ -199,11 +237,11 @@ export function nllLoss(
   target: Tensor,
   ...args: Optional<[weight: Tensor | null, ignoreIndex: number, reduction: Reduction]>
 ): Tensor {
-  const { weight, ignoreIndex = -100, reduction = "mean" } = parameters<LabelOptions>(
-    "nllLoss",
-    ["weight", "ignoreIndex", "reduction"],
-    args,
-  );
+  const {
+    weight,
+    ignoreIndex = -100,
+    reduction = "mean",
+  } = parameters<LabelOptions>("nllLoss", ["weight", "ignoreIndex", "reduction"], args);
   return labelLoss("nllLoss", input, target, weight, ignoreIndex, reduction).loss;
 }
 
@@ -228,7 +266,10 @@ function labelLoss(
 function checkLabels(op: string, input: Tensor, target: Tensor, weight: Maybe): void {
   if (input.dim() === 0) throw new ShapeError("input should be 1-dimensional or more", { op });
   if (isFloat(target.dtype) || target.dtype === "bool") {
-    throw new ValueError(`expected labels of a whole-number dtype but found ${target.dtype}`, { op, remedy: 'Convert them with .to("int64").' });
+    throw new ValueError(`expected labels of a whole-number dtype but found ${target.dtype}`, {
+      op,
+      remedy: 'Convert them with .to("int64").',
+    });
   }
   const expected = labelShape(input.shape);
   if (!sameShape(expected, target.shape)) {
@@ -242,7 +283,11 @@ function checkLabels(op: string, input: Tensor, target: Tensor, weight: Maybe): 
   }
   const classes = input.shape[input.dim() === 1 ? 0 : 1];
   if (weight && (weight.dim() !== 1 || weight.shape[0] !== classes)) {
-    throw new ShapeError(`weight tensor should be defined either for all ${classes} classes or no classes but got weight tensor of shape: ${textOf(weight)}`, { op });
+    throw new ShapeError(
+      `weight tensor should be defined either for all ${classes} classes or no classes ` +
+        `but got weight tensor of shape: ${textOf(weight)}`,
+      { op },
+    );
   }
 }
 
@@ -262,11 +307,12 @@ export function crossEntropy(
   target: Tensor,
   ...args: Optional<[weight: Tensor | null, ignoreIndex: number, reduction: Reduction, labelSmoothing: number]>
 ): Tensor {
-  const { weight, ignoreIndex = -100, reduction = "mean", labelSmoothing = 0 } = parameters<CrossEntropyOptions>(
-    "crossEntropy",
-    ["weight", "ignoreIndex", "reduction", "labelSmoothing"],
-    args,
-  );
+  const {
+    weight,
+    ignoreIndex = -100,
+    reduction = "mean",
+    labelSmoothing = 0,
+  } = parameters<CrossEntropyOptions>("crossEntropy", ["weight", "ignoreIndex", "reduction", "labelSmoothing"], args);
   checkReduction("crossEntropy", reduction);
   if (labelSmoothing < 0 || labelSmoothing > 1) {
     throw new ValueError(`label_smoothing must be between 0.0 and 1.0. Got: ${labelSmoothing}`, { op: "crossEntropy" });
@@ -288,11 +334,22 @@ function alongClasses(weight: Tensor, x: Tensor, dim: number): Tensor {
   return weight.reshape(x.shape.map((size, i) => (i === dim ? size : 1)));
 }
 
-function probabilityLoss(input: Tensor, target: Tensor, weight: Maybe, reduction: Reduction, labelSmoothing: number, dim: number): Tensor {
+function probabilityLoss(
+  input: Tensor,
+  target: Tensor,
+  weight: Maybe,
+  reduction: Reduction,
+  labelSmoothing: number,
+  dim: number,
+): Tensor {
   if (!sameShape(input.shape, target.shape)) {
-    throw new ShapeError(`Expected floating point type for target with class probabilities to have the input's size ${textOf(input)}, got ${textOf(target)}`, {
-      op: "crossEntropy",
-    });
+    throw new ShapeError(
+      `Expected floating point type for target with class probabilities ` +
+        `to have the input's size ${textOf(input)}, got ${textOf(target)}`,
+      {
+        op: "crossEntropy",
+      },
+    );
   }
   const classes = input.shape[dim];
   const aim = labelSmoothing > 0 ? target.mul(1 - labelSmoothing).add(labelSmoothing / classes) : target;

@@ -12,7 +12,8 @@ import type { Optional } from "../signatures.ts";
 import { checkReduction, pointwise, reduce, textOf } from "./loss-reduction.ts";
 import type { Maybe, Reduced, Reduction } from "./loss-reduction.ts";
 
-// --- margins --------------------------------------------------------------------------------------------------------------------
+// --- margins
+// --------------------------------------------------------------------------------------------------------------------
 
 /** log(1 + exp(-target * input)) (`torch.nn.functional.soft_margin_loss`); targets are 1 and -1. */
 export const softMarginLoss = pointwise(softMarginOp);
@@ -52,7 +53,8 @@ export function marginRankingLoss(
   checkReduction("marginRankingLoss", reduction);
   if (x.dim() !== y.dim() || x.dim() !== target.dim()) {
     throw new ShapeError(
-      `margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: ${textOf(x)}, input2: ${textOf(y)}, ` +
+      `margin_ranking_loss : All input tensors should have same dimension but got sizes: ` +
+        `input1: ${textOf(x)}, input2: ${textOf(y)}, ` +
         `target: ${textOf(target)} `,
       { op: "marginRankingLoss" },
     );
@@ -70,7 +72,12 @@ export function multiMarginLoss(
   target: Tensor,
   ...args: Optional<[p: 1 | 2, margin: number, weight: Tensor | null, reduction: Reduction]>
 ): Tensor {
-  const { p = 1, margin = 1, weight, reduction = "mean" } = parameters<Reduced & { p?: number; margin?: number; weight?: Maybe }>(
+  const {
+    p = 1,
+    margin = 1,
+    weight,
+    reduction = "mean",
+  } = parameters<Reduced & { p?: number; margin?: number; weight?: Maybe }>(
     "multiMarginLoss",
     ["p", "margin", "weight", "reduction"],
     args,
@@ -103,9 +110,13 @@ export function multilabelSoftMarginLoss(
   return reduce("multilabelSoftMarginLoss", (weight ? losses.mul(weight) : losses).mean(-1), reduction);
 }
 
-// --- distances ------------------------------------------------------------------------------------------------------------------
+// --- distances
+// ------------------------------------------------------------------------------------------------------------------
 
-/** 1 - cosine where the target is 1, max(0, cosine - margin) where it is -1 (`torch.nn.functional.cosine_embedding_loss`). */
+/**
+ * 1 - cosine where the target is 1, max(0, cosine - margin) where it is -1
+ * (`torch.nn.functional.cosine_embedding_loss`).
+ */
 export function cosineEmbeddingLoss(
   x: Tensor,
   y: Tensor,
@@ -119,14 +130,18 @@ export function cosineEmbeddingLoss(
   );
   if (target.dim() > 1 || x.dim() !== target.dim() + 1 || y.dim() !== target.dim() + 1) {
     throw new ShapeError(
-      `${target.dim()}D target tensor expects ${target.dim() + 1}D input tensors, but found inputs with sizes ${textOf(x)} and ${textOf(y)}.`,
+      `${target.dim()}D target tensor expects ${target.dim() + 1}D input tensors, ` +
+        `but found inputs with sizes ${textOf(x)} and ${textOf(y)}.`,
       { op: "cosineEmbeddingLoss" },
     );
   }
   const dim = target.dim();
   const tiny = 1e-12;
   const squares = (v: Tensor): Tensor => v.mul(v).sum(dim).add(tiny);
-  const cosine = x.mul(y).sum(dim).div(squares(x).mul(squares(y)).sqrt());
+  const cosine = x
+    .mul(y)
+    .sum(dim)
+    .div(squares(x).mul(squares(y)).sqrt());
   const near = cosine.neg().add(1).maskedFill(target.ne(1), 0);
   const apart = cosine.sub(margin).clampMin(0).maskedFill(target.ne(-1), 0);
   return reduce("cosineEmbeddingLoss", near.add(apart), reduction);
@@ -147,7 +162,13 @@ export function tripletMarginLoss(
   negative: Tensor,
   ...args: Optional<[margin: number, p: number, eps: number, swap: boolean, reduction: Reduction]>
 ): Tensor {
-  const { margin = 1, p = 2, eps = 1e-6, swap = false, reduction = "mean" } = parameters<TripletOptions & { p?: number; eps?: number }>(
+  const {
+    margin = 1,
+    p = 2,
+    eps = 1e-6,
+    swap = false,
+    reduction = "mean",
+  } = parameters<TripletOptions & { p?: number; eps?: number }>(
     "tripletMarginLoss",
     ["margin", "p", "eps", "swap", "reduction"],
     args,
@@ -163,8 +184,22 @@ export function tripletMarginWithDistanceLoss(
   negative: Tensor,
   options: TripletOptions & { readonly distanceFunction?: (x: Tensor, y: Tensor) => Tensor } = {},
 ): Tensor {
-  const { distanceFunction = (x: Tensor, y: Tensor) => norm(x.sub(y).add(1e-6), 2, -1), margin = 1, swap = false, reduction = "mean" } = options;
-  return tripletLoss("tripletMarginWithDistanceLoss", distanceFunction, anchor, positive, negative, margin, swap, reduction);
+  const {
+    distanceFunction = (x: Tensor, y: Tensor) => norm(x.sub(y).add(1e-6), 2, -1),
+    margin = 1,
+    swap = false,
+    reduction = "mean",
+  } = options;
+  return tripletLoss(
+    "tripletMarginWithDistanceLoss",
+    distanceFunction,
+    anchor,
+    positive,
+    negative,
+    margin,
+    swap,
+    reduction,
+  );
 }
 
 function tripletLoss(

@@ -1,4 +1,6 @@
-/** Normalisation layers as functions: layer, batch, group, instance and local response norm; unit vectors and distances. */
+/**
+ * Normalisation layers as functions: layer, batch, group, instance and local response norm; unit vectors and distances.
+ */
 import { noGrad } from "../../autograd/mode.ts";
 import { ShapeError, ValueError } from "../../errors.ts";
 import { numelOf, sameShape } from "../../tensor/shape.ts";
@@ -38,11 +40,11 @@ export function layerNorm(
   ...args: Optional<[weight: Tensor | null, bias: Tensor | null, eps: number]>
 ): Tensor {
   const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
-  const { weight, bias, eps = 1e-5 } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>(
-    "layerNorm",
-    ["weight", "bias", "eps"],
-    args,
-  );
+  const {
+    weight,
+    bias,
+    eps = 1e-5,
+  } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>("layerNorm", ["weight", "bias", "eps"], args);
   checkLayerNorm(x, shape, weight, bias);
   const dims = shape.map((_, i) => x.dim() - shape.length + i);
   const { mean, variance } = momentsOf(x, dims);
@@ -54,14 +56,27 @@ function checkLayerNorm(x: Tensor, shape: Shape, weight: Maybe, bias: Maybe): vo
     throw new ShapeError(message, { op: "layerNorm" });
   };
   const text = (sizes: Shape): string => `[${sizes.join(", ")}]`;
-  if (shape.length === 0) fail(`Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = ${text(shape)}`);
-  for (const [name, parameter] of [["weight", weight], ["bias", bias]] as const) {
+  if (shape.length === 0)
+    fail(
+      `Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, ` +
+        `but got normalized_shape = ${text(shape)}`,
+    );
+  for (const [name, parameter] of [
+    ["weight", weight],
+    ["bias", bias],
+  ] as const) {
     if (parameter && !sameShape(parameter.shape, shape)) {
-      fail(`Expected ${name} to be of same shape as normalized_shape, but got ${name} of shape ${text(parameter.shape)} and normalized_shape = ${text(shape)}`);
+      fail(
+        `Expected ${name} to be of same shape as normalized_shape, ` +
+          `but got ${name} of shape ${text(parameter.shape)} and normalized_shape = ${text(shape)}`,
+      );
     }
   }
   if (x.dim() < shape.length || !sameShape(x.shape.slice(x.dim() - shape.length), shape)) {
-    fail(`Given normalized_shape=${text(shape)}, expected input with shape [*, ${shape.join(", ")}], but got input of size${text(x.shape)}`);
+    fail(
+      `Given normalized_shape=${text(shape)}, expected input with shape [*, ${shape.join(", ")}], ` +
+        `but got input of size${text(x.shape)}`,
+    );
   }
 }
 
@@ -73,7 +88,9 @@ const runningOp = defineElementwise("runningAverage", {
 /** running = running * (1 - momentum) + statistic * factor * momentum, in place. */
 function updateRunning(running: Maybe, statistic: Tensor, momentum: number, factor = 1): void {
   if (!running) return;
-  noGrad(() => applyTo(runningOp, running, [running, statistic.reshape(running.shape)], [1 - momentum, momentum * factor]));
+  noGrad(() =>
+    applyTo(runningOp, running, [running, statistic.reshape(running.shape)], [1 - momentum, momentum * factor]),
+  );
 }
 
 interface NormOptions {
@@ -89,7 +106,8 @@ function overChannels(parameter: Maybe, x: Tensor, fallback: number): Tensor | n
 }
 
 /**
- * Batch normalisation of each channel (dimension 1) (`torch.nn.functional.batch_norm`; Ioffe and Szegedy 2015). With `training`
+ * Batch normalisation of each channel (dimension 1) (`torch.nn.functional.batch_norm`; Ioffe and Szegedy 2015). With
+ * `training`
  * the batch's own moments count, and the running ones, where given, are updated in place.
  * @param runningMean, runningVar one number for each channel
  * @throws ShapeError, ValueError where sizes do not fit, or a training batch has one value a channel
@@ -100,7 +118,13 @@ export function batchNorm(
   runningVar: Maybe,
   ...args: Optional<[weight: Tensor | null, bias: Tensor | null, training: boolean, momentum: number, eps: number]>
 ): Tensor {
-  const { weight, bias, training = false, momentum = 0.1, eps = 1e-5 } = parameters<NormOptions & { training?: boolean }>(
+  const {
+    weight,
+    bias,
+    training = false,
+    momentum = 0.1,
+    eps = 1e-5,
+  } = parameters<NormOptions & { training?: boolean }>(
     "batchNorm",
     ["weight", "bias", "training", "momentum", "eps"],
     args,
@@ -111,12 +135,25 @@ export function batchNorm(
   const w = overChannels(weight, x, 1);
   const b = overChannels(bias, x, 0);
   if (!training) {
-    if (!runningMean || !runningVar) throw new ValueError("Expected running_mean and running_var to be defined when training=false", { op: "batchNorm" });
-    return normalizeBy(x, overChannels(runningMean, x, 0) as Tensor, overChannels(runningVar, x, 1) as Tensor, w, b, eps);
+    if (!runningMean || !runningVar)
+      throw new ValueError("Expected running_mean and running_var to be defined when training=false", {
+        op: "batchNorm",
+      });
+    return normalizeBy(
+      x,
+      overChannels(runningMean, x, 0) as Tensor,
+      overChannels(runningVar, x, 1) as Tensor,
+      w,
+      b,
+      eps,
+    );
   }
   const count = x.numel() / channels;
   if (count === 1) {
-    throw new ValueError(`Expected more than 1 value per channel when training, got input size [${x.shape.join(", ")}]`, { op: "batchNorm" });
+    throw new ValueError(
+      `Expected more than 1 value per channel when training, got input size [${x.shape.join(", ")}]`,
+      { op: "batchNorm" },
+    );
   }
   const dims = x.shape.map((_, dim) => dim).filter((dim) => dim !== 1);
   const { mean, variance } = momentsOf(x, dims);
@@ -150,67 +187,104 @@ export function groupNorm(
   numGroups: number,
   ...args: Optional<[weight: Tensor | null, bias: Tensor | null, eps: number]>
 ): Tensor {
-  const { weight, bias, eps = 1e-5 } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>(
-    "groupNorm",
-    ["weight", "bias", "eps"],
-    args,
-  );
-  if (x.dim() < 2) throw new ShapeError(`Expected at least 2 dimensions for input tensor but received ${x.dim()}`, { op: "groupNorm" });
+  const {
+    weight,
+    bias,
+    eps = 1e-5,
+  } = parameters<{ weight?: Maybe; bias?: Maybe; eps?: number }>("groupNorm", ["weight", "bias", "eps"], args);
+  if (x.dim() < 2)
+    throw new ShapeError(`Expected at least 2 dimensions for input tensor but received ${x.dim()}`, {
+      op: "groupNorm",
+    });
   const [batch, channels, ...spatial] = x.shape;
   if (channels % numGroups !== 0) {
     throw new ShapeError(
-      `Expected number of channels in input to be divisible by num_groups, but got input of shape [${x.shape.join(", ")}] and num_groups=${numGroups}`,
+      `Expected number of channels in input to be divisible by num_groups, ` +
+        `but got input of shape [${x.shape.join(", ")}] and num_groups=${numGroups}`,
       { op: "groupNorm" },
     );
   }
   checkChannels({ weight, bias }, channels, "groupNorm");
   const each = channels / numGroups;
   const grouped = x.reshape([batch, numGroups, each, numelOf(spatial)]);
-  const over = (parameter: Maybe, fallback: number): Tensor | number => parameter?.reshape([1, numGroups, each, 1]) ?? fallback;
+  const over = (parameter: Maybe, fallback: number): Tensor | number =>
+    parameter?.reshape([1, numGroups, each, 1]) ?? fallback;
   const dims = [2, 3];
   const { mean, variance } = momentsOf(grouped, dims);
-  return normalizeOver(dims, "NativeGroupNorm", grouped, mean, variance, over(weight, 1), over(bias, 0), eps).reshape(x.shape);
+  return normalizeOver(dims, "NativeGroupNorm", grouped, mean, variance, over(weight, 1), over(bias, 0), eps).reshape(
+    x.shape,
+  );
 }
 
 /**
- * Instance normalisation: moments of each channel of each instance (`torch.nn.functional.instance_norm`; Ulyanov et al. 2016).
+ * Instance normalisation: moments of each channel of each instance (`torch.nn.functional.instance_norm`; Ulyanov et al.
+ * 2016).
  * Without `useInputStats` the running moments are used.
  */
 export function instanceNorm(
   x: Tensor,
-  ...args: Optional<[
-    runningMean: Tensor | null, runningVar: Tensor | null, weight: Tensor | null, bias: Tensor | null,
-    useInputStats: boolean, momentum: number, eps: number,
-  ]>
+  ...args: Optional<
+    [
+      runningMean: Tensor | null,
+      runningVar: Tensor | null,
+      weight: Tensor | null,
+      bias: Tensor | null,
+      useInputStats: boolean,
+      momentum: number,
+      eps: number,
+    ]
+  >
 ): Tensor {
-  const { runningMean, runningVar, weight, bias, useInputStats = true, momentum = 0.1, eps = 1e-5 } = parameters<
-    NormOptions & { runningMean?: Maybe; runningVar?: Maybe; useInputStats?: boolean }
-  >("instanceNorm", ["runningMean", "runningVar", "weight", "bias", "useInputStats", "momentum", "eps"], args);
+  const {
+    runningMean,
+    runningVar,
+    weight,
+    bias,
+    useInputStats = true,
+    momentum = 0.1,
+    eps = 1e-5,
+  } = parameters<NormOptions & { runningMean?: Maybe; runningVar?: Maybe; useInputStats?: boolean }>(
+    "instanceNorm",
+    ["runningMean", "runningVar", "weight", "bias", "useInputStats", "momentum", "eps"],
+    args,
+  );
   if (!useInputStats) {
     return batchNorm(x, runningMean, runningVar, { weight, bias, training: false, momentum, eps });
   }
   const [batch, channels, ...spatial] = x.shape;
   const count = numelOf(spatial);
   if (x.dim() < 3 || count === 1) {
-    throw new ValueError(`Expected more than 1 spatial element when training, got input size [${x.shape.join(", ")}]`, { op: "instanceNorm" });
+    throw new ValueError(`Expected more than 1 spatial element when training, got input size [${x.shape.join(", ")}]`, {
+      op: "instanceNorm",
+    });
   }
   checkChannels({ running_mean: runningMean, running_var: runningVar, weight, bias }, channels, "instanceNorm");
   const dims = spatial.map((_, i) => 2 + i);
   const { mean, variance } = momentsOf(x, dims);
   noGrad(() => {
     if (runningMean) updateRunning(runningMean, mean.reshape([batch, channels]).mean(0), momentum);
-    if (runningVar) updateRunning(runningVar, variance.reshape([batch, channels]).mean(0), momentum, count / (count - 1));
+    if (runningVar)
+      updateRunning(runningVar, variance.reshape([batch, channels]).mean(0), momentum, count / (count - 1));
   });
-  return normalizeOver(dims, "InstanceNorm", x, mean, variance, overChannels(weight, x, 1), overChannels(bias, x, 0), eps);
+  return normalizeOver(
+    dims,
+    "InstanceNorm",
+    x,
+    mean,
+    variance,
+    overChannels(weight, x, 1),
+    overChannels(bias, x, 0),
+    eps,
+  );
 }
 
 /** x divided by its p-norm along `dim`, at least `eps` (`torch.nn.functional.normalize`). */
 export function normalize(x: Tensor, ...args: Optional<[p: number, dim: number, eps: number]>): Tensor {
-  const { p = 2, dim = 1, eps = 1e-12 } = parameters<{ p?: number; dim?: number; eps?: number }>(
-    "normalize",
-    ["p", "dim", "eps"],
-    args,
-  );
+  const {
+    p = 2,
+    dim = 1,
+    eps = 1e-12,
+  } = parameters<{ p?: number; dim?: number; eps?: number }>("normalize", ["p", "dim", "eps"], args);
   return x.div(norm(x, p, dim, true).clampMin(eps));
 }
 
@@ -218,7 +292,12 @@ export function normalize(x: Tensor, ...args: Optional<[p: number, dim: number, 
 export function cosineSimilarity(x: Tensor, y: Tensor, ...args: Optional<[dim: number, eps: number]>): Tensor {
   const { dim = 1, eps = 1e-8 } = parameters<{ dim?: number; eps?: number }>("cosineSimilarity", ["dim", "eps"], args);
   const squares = (v: Tensor): Tensor => v.mul(v).sum(dim, true);
-  const unit = (v: Tensor): Tensor => v.div(squares(v).clampMin(eps * eps).sqrt());
+  const unit = (v: Tensor): Tensor =>
+    v.div(
+      squares(v)
+        .clampMin(eps * eps)
+        .sqrt(),
+    );
   const [a, b] = broadcastPair(x, y);
   return unit(a).mul(unit(b)).sum(dim);
 }
@@ -238,10 +317,10 @@ export function pairwiseDistance(
   y: Tensor,
   ...args: Optional<[p: number, eps: number, keepdim: boolean]>
 ): Tensor {
-  const { p = 2, eps = 1e-6, keepdim = false } = parameters<{ p?: number; eps?: number; keepdim?: boolean }>(
-    "pairwiseDistance",
-    ["p", "eps", "keepdim"],
-    args,
-  );
+  const {
+    p = 2,
+    eps = 1e-6,
+    keepdim = false,
+  } = parameters<{ p?: number; eps?: number; keepdim?: boolean }>("pairwiseDistance", ["p", "eps", "keepdim"], args);
   return norm(x.sub(y).add(eps), p, -1, keepdim);
 }

@@ -14,7 +14,7 @@ import type { Shape } from "../../tensor/shape.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
 import { collapse, innerStride } from "../iteration.ts";
-import { launch, putScalar } from "../launch.ts";
+import { issue, putScalar } from "../launch.ts";
 import { gradientLookup, pascal } from "../op.ts";
 import type { GradientTable, Op } from "../op.ts";
 
@@ -119,12 +119,7 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     let next = 0;
     for (let i = 0; i < inputs.length; i++) inner[i] = typeof inputs[i] === "number" ? 1 : innerStride(strides[next++][last]);
     inner[inputs.length] = innerStride(strides[next][last]);
-    launch(
-      kernelFor(inputs, compute, out.dtype, sizes.length, inner),
-      values.map((value, k) => ({ value, strides: strides[k] })),
-      sizes,
-      scalars,
-    );
+    issue(kernelFor(inputs, compute, out.dtype, sizes.length, inner), values, strides, sizes, scalars);
   }
 
   const op: ElementwiseOp = {

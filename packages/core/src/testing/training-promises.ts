@@ -1,0 +1,175 @@
+/** What a model in training survives: bad data, memory that runs out, a thread that dies. */
+import { expect, test } from "vitest";
+import type { Device } from "../actor/device.ts";
+import { DeviceLostError, LostError, OutOfMemoryError, ValueError } from "../errors.ts";
+import { manualSeed, nn, noGrad, optim, randn, tensor, Tensor, zeros } from "../index.ts";
+import { pointsFor, rejection } from "./promises.ts";
+import type { Make } from "./tensor-promises.ts";
+import { Vector } from "./vectors.ts";
+
+const words = 6;
+const classes = 4;
+
+/** Words in, the loss of the right class out. */
+class Classifier extends nn.Module {
+  readonly embedding = new nn.Embedding(words, 5);
+  readonly hidden = new nn.Linear(5, 8);
+  readonly output = new nn.Linear(8, classes);
+  readonly loss = new nn.CrossEntropyLoss();
+
+  override forward(x: Tensor, labels: Tensor): Tensor {
+    return this.loss.forward(this.output.forward(this.hidden.forward(this.embedding.forward(x)).tanh()), labels);
+  }
+}
+
+class Training {
+  readonly device: Device;
+  readonly model: Classifier;
+  optimizer: optim.Adam;
+
+  constructor(device: Device) {
+    manualSeed(3);
+    this.device = device;
+    this.model = new Classifier().to(device);
+    this.optimizer = new optim.Adam(this.model.parameters(), { lr: 0.05 });
+  }
+
+  /** One step; `spoil` gets the loss before it is differentiated. */
+  step(labels: readonly number[] = [0, 1, 2, 3], x: readonly number[] = [1, 2, 3, 4], spoil = (loss: Tensor): Tensor => loss): Tensor {
+    const { device } = this;
+    this.optimizer.zeroGrad();
+    const loss = spoil(this.model.forward(tensor(x, { device }), tensor(labels, { device })));
+    loss.backward();
+    this.optimizer.step();
+    return loss;
+  }
+
+  async contents(): Promise<Record<string, number[]>> {
+    const all: Record<string, number[]> = {};
+    for (const [name, parameter] of this.model.namedParameters()) all[name] = Array.from(await parameter.data(), Number);
+    return all;
+  }
+
+  /** Trains on good data: no step may fail, and the loss must fall. */
+  async goesOn(): Promise<void> {
+    const first = await this.step().item();
+    for (let i = 0; i < 10; i++) this.step();
+    expect(await this.step().item()).toBeLessThan(first);
+  }
+}
+
+export function trainingPromises(make: Make): void {
+  test("F1 a label out of range spoils its step, not the model", async () => {
+    const [device] = make(1);
+    const training = new Training(device);
+    training.step();
+    const before = await training.contents();
+    const error = await rejection(training.step([0, 1, 9, 3]).item());
+    expect(error).toBeInstanceOf(ValueError);
+    expect(error.place).toMatchObject({ op: "nllPick", modulePath: "loss", device: device.name });
+    for (const part of ["index 9 is out of range", "op nllPick", "module loss", `device ${device.name}`]) expect(error.message).toContain(part);
+    expect(await training.contents()).toEqual(before);
+    await training.goesOn();
+  });
+
+  test("F1 a skipped step rejects the next read, once, whatever is read", async () => {
+    const [device] = make(1);
+    const training = new Training(device);
+    const [parameter] = training.model.parameters();
+    const before = await parameter.tolist();
+    training.step([0, 1, -5, 3]);
+    expect((await rejection(parameter.data())).message).toContain("index -5 is out of range");
+    expect(await parameter.tolist()).toEqual(before);
+    training.step();
+    expect(await parameter.tolist()).not.toEqual(before);
+  });
+
+  test("F1 what a failed op should have written is usable again after a full overwrite, or recover()", async () => {
+    const [device] = make(1);
+    const training = new Training(device);
+    const saved = Object.fromEntries(Object.entries(training.model.stateDict()).map(([name, x]) => [name, x.clone()]));
+    const spoilt = training.model.embedding.forward(tensor([words], { device })).sum();
+    noGrad(() => training.model.hidden.weight.add_(spoilt));
+    expect(await rejection(training.model.hidden.weight.data())).toBeInstanceOf(ValueError);
+    expect(await training.model.hidden.weight.recover().tolist()).toEqual(await saved["hidden.weight"].tolist());
+    noGrad(() => training.model.hidden.weight.add_(spoilt));
+    training.model.loadStateDict(saved);
+    expect(await training.model.hidden.weight.tolist()).toEqual(await saved["hidden.weight"].tolist());
+    await training.goesOn();
+  });
+
+  test("F2 everything that a failure reached tells the same root, on other devices too", async () => {
+    const [device, other] = make(2);
+    const training = new Training(device);
+    const loss = training.model.forward(tensor([0, words, 1, 2], { device }), tensor([0, 0, 0, 0], { device }));
+    const reached = [loss, loss.mul(2), loss.to(other), loss.to(other).exp().sum()];
+    loss.backward();
+    const gradient = training.model.output.bias?.grad;
+    if (gradient !== undefined) reached.push(gradient);
+    const errors = await Promise.all(reached.map((x) => rejection(x.data())));
+    expect(errors).toHaveLength(5);
+    for (const error of errors) {
+      expect(error).toBeInstanceOf(ValueError);
+      expect(error.place).toMatchObject({ op: "embedding", modulePath: "embedding", device: device.name });
+      expect(error.place.sequence).toBe(errors[0].place.sequence);
+      expect(error.message).toContain(`index ${words} is out of range`);
+    }
+    expect(await zeros(2, { device: other }).tolist()).toEqual([0, 0]);
+  });
+
+  test("M3 memory that runs out spoils its step; the device and the model stay usable", async () => {
+    const memoryLimit = 1 << 24;
+    const [device] = make(1, { memoryLimit });
+    const training = new Training(device);
+    training.step();
+    const before = await training.contents();
+    const error = await rejection(training.step(undefined, undefined, (loss) => loss.add(randn(memoryLimit / 4, { device }).mean())).item());
+    expect(error).toBeInstanceOf(OutOfMemoryError);
+    expect(error.place).toMatchObject({ op: "randn", device: device.name });
+    expect(await training.contents()).toEqual(before);
+    await training.goesOn();
+  });
+
+  test("M3 memory that runs out for the optimizer's state leaves the model as it was", async () => {
+    const memoryLimit = 1 << 24;
+    const [device] = make(1, { memoryLimit });
+    const w = tensor(new Float32Array(memoryLimit / 16).fill(1), { device, requiresGrad: true });
+    const optimizer = new optim.Adam([w], { lr: 0.1 });
+    w.mul(2).sum().backward();
+    const rest = zeros(memoryLimit / 16 + memoryLimit / 32, { device });
+    optimizer.step();
+    expect(await rejection(w.data())).toBeInstanceOf(OutOfMemoryError);
+    expect(await w.narrow(0, 0, 3).tolist()).toEqual([1, 1, 1]);
+    rest.dispose();
+    const plain = new optim.SGD([w], { lr: 0.5 });
+    plain.step();
+    expect(await w.narrow(0, 0, 3).tolist()).toEqual([0, 0, 0]);
+  });
+
+  test("F4 F5 a thread killed in the middle of training is restarted; the model is intact or says what was lost", async () => {
+    const [device] = make(1);
+    const training = new Training(device);
+    const slow = pointsFor(device, 300);
+    await training.step().item();
+    const saved = Object.fromEntries(Object.entries(training.model.stateDict()).map(([name, x]) => [name, x.clone()]));
+    const before = await training.contents();
+    // It dies between two steps, in an op that belongs to neither.
+    Vector.of(device, [1]).slowSum(slow);
+    const cut = rejection(training.step().item());
+    await device.kill();
+    expect(await cut).toBeInstanceOf(DeviceLostError);
+    expect(device.stats().starts).toBe(2);
+    let lost = 0;
+    for (const parameter of training.model.parameters()) {
+      await parameter.data().catch((error: unknown) => {
+        expect(error).toBeInstanceOf(LostError);
+        lost++;
+      });
+    }
+    expect(lost).toBeLessThanOrEqual(1);
+    training.model.loadStateDict(saved);
+    expect(await training.contents()).toEqual(before);
+    if (lost > 0) training.optimizer = new optim.Adam(training.model.parameters(), { lr: 0.05 });
+    await training.goesOn();
+  });
+}

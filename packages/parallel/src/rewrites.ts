@@ -1,0 +1,41 @@
+/**
+ * Ops that no single device can do on its part, as several that all can: moments over a dimension that is split need the mean of all
+ * parts first.
+ */
+import { mean, mul, sqrt, square, sub, sum } from "@troupe/core/executor";
+import type { Op, ReduceAttrs } from "@troupe/core/executor";
+import type { ShardedValue } from "./value.ts";
+
+export type Run = <A>(op: Op<A>, inputs: readonly (ShardedValue | number)[], attrs: A) => ShardedValue;
+
+interface Rewrite {
+  readonly applies: (x: ShardedValue, attrs: ReduceAttrs) => boolean;
+  readonly run: (run: Run, x: ShardedValue, attrs: ReduceAttrs) => ShardedValue;
+}
+
+/** Elements reduced to one, less the correction. */
+function divisor({ shape }: ShardedValue, { dims, params: [correction] = [1] }: ReduceAttrs): number {
+  return Math.max(dims.reduce((count, dim) => count * shape[dim], 1) - correction, 0);
+}
+
+const variance: Rewrite = {
+  applies: (x, { dims }) => x.layout.placements.some((placement) => placement.kind === "shard" && dims.includes(placement.dim)),
+  run: (run, x, attrs) => {
+    const { dims, keepdim } = attrs;
+    const deviation = run(sub.op, [x, run(mean.op, [x], { dims, keepdim: true })], []);
+    return run(mul.op, [run(sum.op, [run(square.op, [deviation], [])], { dims, keepdim }), 1 / divisor(x, attrs)], []);
+  },
+};
+
+const standardDeviation: Rewrite = { ...variance, run: (run, x, attrs) => run(sqrt.op, [variance.run(run, x, attrs)], []) };
+
+const rewrites: Readonly<Record<string, Rewrite>> = { var: variance, std: standardDeviation };
+
+/** The result of an op that has to be done in several steps as its operand lies; empty for all others. */
+export function rewritten<A>(op: Op<A>, inputs: readonly (ShardedValue | number)[], attrs: A, run: Run): readonly ShardedValue[] {
+  const rewrite = op.kind === "reduce" ? rewrites[op.name] : undefined;
+  const [x] = inputs;
+  if (rewrite === undefined || typeof x === "number") return [];
+  const own = attrs as unknown as ReduceAttrs;
+  return rewrite.applies(x, own) ? [rewrite.run(run, x, own)] : [];
+}

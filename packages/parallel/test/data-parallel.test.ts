@@ -1,0 +1,175 @@
+import { manualSeed, nn, noGrad, ones, optim, randint, randn, tensor } from "@troupe/core";
+import type { Device, Tensor } from "@troupe/core";
+import { mock } from "@troupe/core/testing";
+import { collectiveCounts, dataParallel, placementsOf, ruleMisses } from "@troupe/parallel";
+import { afterAll, describe, expect, test } from "vitest";
+import { difference } from "./lay.ts";
+
+const F = nn.functional;
+const devices = [mock({ index: 0 }), mock({ index: 1 }), mock({ index: 2 })];
+afterAll(() => Promise.allSettled(devices.map((device) => device.close())));
+
+const [here] = devices;
+const inputs = 5;
+const classes = 3;
+
+type Net = nn.Sequential;
+type MakeOptimizer = (parameters: nn.Parameter[]) => optim.Optimizer;
+
+function network(): Net {
+  manualSeed(3);
+  return new nn.Sequential(new nn.Linear(inputs, 7), new nn.ReLU(), new nn.Dropout(0.2), new nn.Linear(7, classes)).to(here);
+}
+
+function batches(sizes: readonly number[]): [images: Tensor, labels: Tensor][] {
+  manualSeed(4);
+  return sizes.map((size) => [randn([size, inputs], { device: here }), randint(classes, [size], { device: here })]);
+}
+
+/** The parameters after training, and the losses on the way. */
+function trained(count: number | undefined, makeOptimizer: MakeOptimizer, sizes: readonly number[], accumulate = 1): { losses: number[]; state: nn.StateDict } {
+  const data = batches(sizes);
+  const model = network();
+  const optimizer = makeOptimizer(model.parameters());
+  const net = count === undefined ? model : dataParallel(model, { devices: devices.slice(0, count) });
+  const losses = data.map(([images, labels], i) => {
+    if (i % accumulate === 0) optimizer.zeroGrad();
+    const loss = F.crossEntropy(net.forward(images) as Tensor, labels);
+    loss.backward();
+    if (i % accumulate === accumulate - 1) optimizer.step();
+    return loss.itemSync();
+  });
+  return { losses, state: net.stateDict() };
+}
+
+function expectSame(actual: ReturnType<typeof trained>, expected: ReturnType<typeof trained>): void {
+  expect(Object.keys(actual.state)).toEqual(Object.keys(expected.state));
+  for (const [name, value] of Object.entries(expected.state)) expect(difference(actual.state[name], value, 1e-5)).toBeUndefined();
+  actual.losses.forEach((loss, i) => expect(loss).toBeCloseTo(expected.losses[i], 5));
+}
+
+const optimizers: Readonly<Record<string, MakeOptimizer>> = {
+  "SGD with momentum": (parameters) => new optim.SGD(parameters, { lr: 0.1, momentum: 0.9, weightDecay: 0.01 }),
+  Adam: (parameters) => new optim.Adam(parameters, { lr: 0.05 }),
+};
+
+describe("training on several devices is training on one", () => {
+  for (const [name, make] of Object.entries(optimizers)) {
+    for (const count of [1, 2, 3]) {
+      test(`${name}, ${count} devices, five steps, with dropout and an uneven last batch`, () => {
+        const sizes = [6, 6, 6, 6, 4];
+        expectSame(trained(count, make, sizes), trained(undefined, make, sizes));
+      });
+    }
+  }
+
+  test("batches smaller than the number of devices", () => {
+    const sizes = [1, 2, 1];
+    expectSame(trained(3, optimizers.Adam, sizes), trained(undefined, optimizers.Adam, sizes));
+  });
+
+  test("gradients accumulate over batches without communication until the step", () => {
+    const sizes = [6, 5, 6, 5];
+    expectSame(trained(2, optimizers.Adam, sizes, 2), trained(undefined, optimizers.Adam, sizes, 2));
+  });
+
+  test("an optimizer that has stepped on one device goes on", () => {
+    const steps = (moves: boolean): nn.StateDict => {
+      const model = network();
+      const optimizer = optimizers.Adam(model.parameters());
+      let net: nn.Module = model;
+      batches([4, 4, 4]).forEach(([images, labels], i) => {
+        if (i === 1 && moves) net = dataParallel(model, { devices: devices.slice(0, 2) });
+        optimizer.zeroGrad();
+        F.crossEntropy(net.forward(images as never) as Tensor, labels).backward();
+        optimizer.step();
+      });
+      return net.stateDict();
+    };
+    const [actual, expected] = [steps(true), steps(false)];
+    for (const [name, value] of Object.entries(expected)) expect(difference(actual[name], value, 1e-5)).toBeUndefined();
+  });
+
+  test("clipped gradients", () => {
+    const clipped = (count: number | undefined): (Tensor | undefined)[] => {
+      const [[images, labels]] = batches([5]);
+      const model = network();
+      const net = count === undefined ? model : dataParallel(model, { devices: devices.slice(0, count) });
+      F.crossEntropy(net.forward(images) as Tensor, labels).backward();
+      nn.clipGradNorm_(model.parameters(), 0.1);
+      return model.parameters().map(({ grad }) => grad);
+    };
+    const expected = clipped(undefined);
+    clipped(2).forEach((gradient, i) => expect(difference(gradient as Tensor, expected[i] as Tensor, 1e-5)).toBeUndefined());
+  });
+
+  test("batch norm over the batch of all devices, running statistics included", () => {
+    const run = (count: number | undefined): Record<string, Tensor> => {
+      manualSeed(5);
+      const model = new nn.Sequential(new nn.Conv2d(1, 3, 3), new nn.BatchNorm2d(3), new nn.ReLU(), new nn.MaxPool2d(2), new nn.Flatten(), new nn.Linear(27, 2)).to(here);
+      const images = randn([5, 1, 8, 8], { device: here });
+      const net = count === undefined ? model : dataParallel(model, { devices: devices.slice(0, count) });
+      F.crossEntropy(net.forward(images) as Tensor, tensor([0, 1, 0, 1, 1], { device: here })).backward();
+      const gradients = Array.from(net.namedParameters(), ([name, { grad }]) => [`gradient of ${name}`, grad as Tensor]);
+      return { ...net.stateDict(), ...(Object.fromEntries(gradients) as Record<string, Tensor>) };
+    };
+    const [actual, expected] = [run(2), run(undefined)];
+    expect(Object.keys(actual)).toEqual(Object.keys(expected));
+    for (const [name, value] of Object.entries(expected)) expect([name, difference(actual[name], value, 1e-4)]).toEqual([name, undefined]);
+  });
+});
+
+describe("a data-parallel step", () => {
+  test("reduces all small gradients in one message, and computes nothing twice", () => {
+    const [[images]] = batches([6]);
+    const net = dataParallel(network(), { devices: devices.slice(0, 2) });
+    const optimizer = new optim.SGD(net.parameters(), { lr: 0.1 });
+    const loss = F.mseLoss(net.forward(images) as Tensor, ones([6, classes], { device: here }));
+    loss.backward();
+    const before = collectiveCounts();
+    expect(net.parameters().map(({ grad }) => placementsOf(grad as Tensor))).toEqual(net.parameters().map(() => [{ kind: "partial", reduction: "sum" }]));
+    optimizer.step();
+    const after = collectiveCounts();
+    expect(after.allReduce - before.allReduce).toBe(1);
+    const gradientBytes = 4 * net.parameters().reduce((sum, parameter) => sum + parameter.numel(), 0);
+    expect(after.bytesPerDevice - before.bytesPerDevice).toBe((2 * 1 * gradientBytes) / 2);
+    expect([...ruleMisses().keys()]).toEqual([]);
+  });
+
+  test("is skipped on all devices when one of them has a bad label, and the next one works", () => {
+    const net = dataParallel(network().eval(), { devices: devices.slice(0, 2) });
+    const optimizer = new optim.Adam(net.parameters(), { lr: 0.1 });
+    const step = (labels: number[]): Tensor => {
+      optimizer.zeroGrad();
+      const loss = F.crossEntropy(net.forward(noGrad(() => randn([4, inputs], { device: here }))) as Tensor, tensor(labels, { device: here }));
+      loss.backward();
+      optimizer.step();
+      return loss;
+    };
+    step([0, 1, 2, 0]);
+    const before = net.stateDict();
+    const loss = step([0, 1, 2, 99]);
+    expect(() => loss.itemSync()).toThrow(/nllPick|index/i);
+    const after = net.stateDict();
+    for (const [name, value] of Object.entries(before)) expect(difference(after[name], value, 0)).toBeUndefined();
+    expect(Number.isFinite(step([2, 1, 0, 1]).itemSync())).toBe(true);
+    expect(Object.entries(net.stateDict()).some(([name, value]) => difference(value, before[name], 0) !== undefined)).toBe(true);
+  });
+
+  test("leaves a state dict that the network on one device loads, and loads one", () => {
+    const net = dataParallel(network(), { devices: devices.slice(0, 2) });
+    const single = network();
+    noGrad(() => single.parameters().forEach((parameter) => parameter.mul_(2)));
+    net.loadStateDict(single.stateDict());
+    const state = net.stateDict();
+    expect(Object.keys(state)).toEqual(Object.keys(single.stateDict()));
+    for (const [name, value] of Object.entries(single.stateDict())) expect(difference(state[name], value, 0)).toBeUndefined();
+    single.loadStateDict(state);
+  });
+});
+
+test("devices are given by name or handle; none or one twice is refused", () => {
+  expect(dataParallel(network(), { devices: ["mock:0", devices[1]] }).mesh.size).toBe(2);
+  expect(() => dataParallel(network(), { devices: [] })).toThrow(/at least one device/);
+  expect(() => dataParallel(network(), { devices: [here, here] as Device[] })).toThrow(/twice/);
+});
