@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { PHILOX_WORDS, philox, type PhiloxCounter, type PhiloxKey } from "../src/tensor/philox.ts";
+import { PHILOX_WORDS, philox, type PhiloxCounter, type PhiloxKey } from "../src/testing/philox.ts";
 
 /** Random123's kat_vectors for philox4x32 with 10 rounds: counter, key, expected. */
 const knownAnswers = [

@@ -99,7 +99,7 @@ function count(text: string): number {
 
 const options = new Command("start")
   .description("Trains a network on real handwritten digits, on one device and data-parallel on two, and compares them.")
-  .option("--epochs <n>", "passes over the digits", count, 8)
+  .option("--epochs <n>", "passes over the digits", count, 20)
   .option("--batch <n>", "images a step, over all devices", count, 256)
   .option("--lr <rate>", "Adam's learning rate", Number, 1e-3)
   .option("--seed <n>", "seed of weights and order", count, 1)

@@ -33,10 +33,10 @@ export function arrange(value: ShardedValue, target: Layout): readonly LocalValu
   return transit.locals;
 }
 
-/** Whether a reduction goes straight to shards, which moves half as much: not where an earlier axis has yet to split that dimension. */
+/** Whether a reduction goes straight to shards, which moves half as much: not where an earlier axis begins or ends to split that dimension. */
 function isScattered(from: readonly Placement[], to: readonly Placement[], axis: number): boolean {
   const wanted = to[axis];
-  return wanted.kind === "shard" && to.every((other, earlier) => earlier >= axis || !samePlacement(other, wanted) || samePlacement(from[earlier], wanted));
+  return wanted.kind === "shard" && to.every((other, earlier) => earlier >= axis || samePlacement(other, wanted) === samePlacement(from[earlier], wanted));
 }
 
 /** The value under other placements, in memory of its own (the value itself where nothing changes). */

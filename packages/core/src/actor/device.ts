@@ -115,6 +115,14 @@ export class Device {
     return this.#closing !== undefined;
   }
 
+  /**
+   * For the user's calls: refuses from `close()` on, although what was issued before is still finished.
+   * @throws DeviceClosedError, DeviceLostError
+   */
+  assertOpen(): void {
+    if (this.#closing !== undefined || isGone(this.#memory)) throw this.#goneError();
+  }
+
   /** Bytes of the storages minted and not freed, as the coordinator counts them: the actor may be behind. */
   get bytesIssued(): number {
     return this.#bytesIssued;
@@ -131,7 +139,7 @@ export class Device {
    * @throws DeviceClosedError, DeviceLostError
    */
   newStorage(bytes: number): number {
-    this.#checkOpen();
+    this.assertOpen();
     const id = this.#freeIds.pop() ?? this.#nextStorage++;
     if (id >= maxStorages) {
       this.#nextStorage = maxStorages;
@@ -166,7 +174,7 @@ export class Device {
 
   /** Copies bytes into a storage. They are taken before this returns. */
   upload(storage: number, byteOffset: number, bytes: Uint8Array): void {
-    this.#checkOpen();
+    this.assertOpen();
     // New contents end old poison; the actor sees that by itself where they come in one piece.
     const whole = byteOffset === 0 && bytes.length >= (this.#sizes[storage] ?? 0);
     if (whole && bytes.length > this.mailbox.largestUpload) this.recover(storage);
@@ -175,7 +183,7 @@ export class Device {
 
   /** Reads bytes of a storage; more than 64 of them must not be written by later ops until the ticket is taken. */
   read(storage: number, byteOffset: number, bytes: number): Ticket {
-    this.#checkOpen();
+    this.assertOpen();
     const ticket = this.#tickets.mint(bytes);
     this.mailbox.postMany(Message.read, [ticket.number, storage, byteOffset, bytes]);
     return ticket;
@@ -195,8 +203,8 @@ export class Device {
   copyTo(
     storage: number, byteOffset: number, bytes: number, target: Device, targetStorage: number, targetByteOffset: number,
   ): void {
-    this.#checkOpen();
-    target.#checkOpen();
+    this.assertOpen();
+    target.assertOpen();
     const transfer = nextTransfer();
     this.mailbox.reserve(transferWords);
     target.mailbox.reserve(transferWords);
@@ -206,7 +214,7 @@ export class Device {
 
   /** Sets the guard of the guarded launches that follow: they are skipped when one of these storages is poisoned. */
   guard(storages: readonly number[]): void {
-    this.#checkOpen();
+    this.assertOpen();
     const most = this.#memory.ring.length / 2 - 1;
     if (storages.length <= most) {
       this.mailbox.postMany(Message.guard, storages);
@@ -217,7 +225,7 @@ export class Device {
 
   /** Forgets the poison of a storage: its bytes are what the last completed write left. */
   recover(storage: number): void {
-    this.#checkOpen();
+    this.assertOpen();
     this.mailbox.post(Message.recover, storage);
   }
 
@@ -302,7 +310,7 @@ export class Device {
   }
 
   #fence(): Ticket {
-    this.#checkOpen();
+    this.assertOpen();
     const ticket = this.#tickets.mint(0);
     this.mailbox.post(Message.fence, ticket.number);
     return ticket;
@@ -318,11 +326,6 @@ export class Device {
 
   #alive(): boolean {
     return !isGone(this.#memory);
-  }
-
-  /** For the user's calls: refuses from `close()` on, although what was issued before is still finished. */
-  #checkOpen(): void {
-    if (this.#closing !== undefined || isGone(this.#memory)) throw this.#goneError();
   }
 
   /** Why the device does nothing any more. */

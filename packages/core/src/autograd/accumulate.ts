@@ -6,6 +6,8 @@ import type { Gradients } from "./node.ts";
 export class AccumulateGrad extends Node {
   readonly name = "AccumulateGrad";
   readonly edges: readonly [] = [];
+  /** Nothing follows, so it runs as soon as it can: its gradient is done with. */
+  override readonly order: number = Number.MAX_SAFE_INTEGER;
   readonly variable: Tensor;
 
   constructor(variable: Tensor) {

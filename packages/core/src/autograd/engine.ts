@@ -2,18 +2,21 @@
  * The backward engine: walks the graph from its roots in reverse order of creation, without recursion, hands each node the sum of
  * what arrived at it, and frees what it made and nobody keeps.
  */
-import { AutogradError, ShapeError } from "../errors.ts";
+import { AutogradError, DeviceError, ShapeError } from "../errors.ts";
 import { collectStorages, nextBirth } from "../tensor/value.ts";
+import type { DType } from "../tensor/dtype.ts";
 import type { Memory } from "../tensor/value.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AccumulateGrad } from "./accumulate.ts";
 import { enableGrad, noGrad } from "./mode.ts";
 import type { Edge, Node } from "./node.ts";
+import { ReadyNodes } from "./ready.ts";
 
 /** What the engine needs of the op table; set when that loads (autograd sits below the table). */
 export interface EngineOps {
   onesLike(x: Tensor): Tensor;
+  to(x: Tensor, dtype: DType): Tensor;
   /** A copy with memory of its own. */
   clone(x: Tensor): Tensor;
   add(x: Tensor, y: Tensor): Tensor;
@@ -79,18 +82,30 @@ interface Root {
 }
 
 function rootsOf(roots: readonly Tensor[], gradients: readonly (Tensor | undefined)[]): Root[] {
+  if (gradients.length > roots.length) throw new AutogradError(`got ${roots.length} tensors and ${gradients.length} gradients`);
   return roots.map((root, i) => {
     const { edge } = root;
-    if (edge === undefined) throw new AutogradError("element 0 of tensors does not require grad and does not have a grad_fn");
+    if (edge === undefined) throw new AutogradError(`element ${i} of tensors does not require grad and does not have a grad_fn`);
     const given = gradients[i];
     if (given === undefined && numelOf(root.shape) !== 1) {
       throw new AutogradError("grad can be implicitly created only for scalar outputs", { remedy: "Pass the gradient of this output." });
     }
-    if (given !== undefined && !sameShape(given.shape, root.shape)) {
-      throw new ShapeError(`Mismatch in shape: grad_output has a shape of [${given.shape.join(", ")}] and output has a shape of [${root.shape.join(", ")}].`);
-    }
-    return { edge, gradient: given ?? noGrad(() => ops.onesLike(root)) };
+    return { edge, gradient: given === undefined ? noGrad(() => ops.onesLike(root)) : givenGradient(given, root, i) };
   });
+}
+
+/** A gradient that the user brings. @throws ShapeError, DeviceError where it is not one of `root` */
+function givenGradient(given: Tensor, root: Tensor, i: number): Tensor {
+  if (!sameShape(given.shape, root.shape)) {
+    const [got, expected] = [given, root].map(({ shape }) => `[${shape.join(", ")}]`);
+    throw new ShapeError(`Mismatch in shape: grad_output[${i}] has a shape of ${got} and output[${i}] has a shape of ${expected}.`);
+  }
+  if (given.device !== root.device && given.value.executor === root.value.executor) {
+    throw new DeviceError(`grad_output[${i}] is on ${given.device.name} and output[${i}] on ${root.device.name}`, {
+      remedy: "Move the gradient with .to(device).",
+    });
+  }
+  return given.dtype === root.dtype ? given : ops.to(given, root.dtype);
 }
 
 /** What a node waits for: how many edges still lead to it, and the sums of what has arrived, by slot. */
@@ -103,8 +118,8 @@ class Pass {
   readonly #createGraph: boolean;
   readonly #retainGraph: boolean;
   readonly #inboxes = new Map<Node, Inbox>();
-  /** Nodes all of whose gradients have arrived, by increasing order of creation. */
-  readonly #ready: Node[] = [];
+  /** Nodes all of whose gradients have arrived. */
+  readonly #ready = new ReadyNodes();
   readonly #memory: GradientMemory | undefined;
   /** Nodes that some captured edge can be reached from; undefined where everything counts. */
   readonly #useful: Set<Node> | undefined;
@@ -125,22 +140,25 @@ class Pass {
     this.#survey(roots);
     const scope = this.#createGraph ? enableGrad : noGrad;
     scope(() => {
-      for (const { edge, gradient } of roots) this.#deliver(edge, gradient);
-      for (const node of new Set(roots.map(({ edge }) => edge.node))) if (this.#inboxes.get(node)?.waiting === 0) this.#enqueue(node);
-      for (let node = this.#ready.pop(); node !== undefined; node = this.#ready.pop()) {
-        const gradients = this.#inboxes.get(node)?.gradients ?? [];
-        this.#inboxes.delete(node);
-        if (node.preHooks !== undefined || node.opaque) this.#handOut(gradients);
-        if (node.preHooks !== undefined) for (const hook of node.preHooks) hook(gradients);
-        if (targets !== undefined) {
+      try {
+        for (const { edge, gradient } of roots) this.#deliver(edge, gradient);
+        for (const node of new Set(roots.map(({ edge }) => edge.node))) if (this.#inboxes.get(node)?.waiting === 0) this.#ready.push(node);
+        for (let node = this.#ready.pop(); node !== undefined; node = this.#ready.pop()) {
+          const gradients = this.#inboxes.get(node)?.gradients ?? [];
+          this.#inboxes.delete(node);
+          if (node.preHooks !== undefined || node.opaque) this.#handOut(gradients);
+          if (node.preHooks !== undefined) for (const hook of node.preHooks) hook(gradients);
           for (const i of wanted.get(node) ?? []) {
-            captured[i] = gradients[targets[i].slot];
-            if (captured[i] !== undefined) this.#memory?.keep(captured[i]);
+            const gradient = gradients[(targets as readonly Edge[])[i].slot];
+            if (gradient !== undefined) this.#memory?.keep(gradient);
+            captured[i] = gradient;
           }
+          this.#process(node, gradients, targets === undefined);
         }
-        this.#process(node, gradients, targets === undefined);
+      } finally {
+        // Also where a rule or a hook throws: what was under way is nobody's.
+        this.#memory?.freeAll();
       }
-      this.#memory?.freeAll();
     });
     return captured;
   }
@@ -177,16 +195,19 @@ class Pass {
     }
     const useful = this.#useful === undefined || node.edges.some((edge) => edge !== undefined && this.#useful?.has(edge.node));
     let results: (Tensor | undefined)[] = [];
-    if (useful && gradients.some((gradient) => gradient !== undefined)) {
-      const work = (): (Tensor | undefined)[] => node.apply(gradients);
-      results = this.#memory === undefined || node.opaque ? work() : this.#memory.scoped(work);
+    if (useful) {
+      if (gradients.some((gradient) => gradient !== undefined)) {
+        const work = (): (Tensor | undefined)[] => node.apply(gradients);
+        results = this.#memory === undefined || node.opaque ? work() : this.#memory.scoped(work);
+      }
+      // What lies behind the captured edges was not walked: another pass may.
+      if (!this.#retainGraph) node.release();
     }
-    if (!this.#retainGraph) node.release();
     node.edges.forEach((edge, i) => {
       if (edge === undefined) return;
       if (results[i] !== undefined) this.#deliver(edge, results[i]);
       const inbox = this.#inboxes.get(edge.node);
-      if (inbox !== undefined && --inbox.waiting === 0) this.#enqueue(edge.node);
+      if (inbox !== undefined && --inbox.waiting === 0) this.#ready.push(edge.node);
     });
     if (this.#memory !== undefined) for (const gradient of gradients) if (gradient !== undefined) this.#memory.consumed(gradient);
   }
@@ -226,14 +247,6 @@ class Pass {
     } else {
       ops.addInPlace(current, gradient);
     }
-  }
-
-  #enqueue(node: Node): void {
-    const ready = this.#ready;
-    let place = ready.length;
-    while (place > 0 && ready[place - 1].order > node.order) place--;
-    if (place === ready.length) ready.push(node);
-    else ready.splice(place, 0, node);
   }
 }
 

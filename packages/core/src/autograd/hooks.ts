@@ -1,5 +1,6 @@
 /** Looking at and changing gradients on their way: tensor hooks and `retainGrad`. */
-import { AutogradError } from "../errors.ts";
+import { AutogradError, ShapeError } from "../errors.ts";
+import { sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Undoes a registration. */
@@ -9,7 +10,8 @@ export interface HookHandle {
 
 /**
  * Calls `hook` with this tensor's gradient in every backward pass; what it returns, if anything, goes on in its place
- * (`Tensor.register_hook`).
+ * (`Tensor.register_hook`). Hooks run in the order of their registration. After an in-place op on the tensor they still see the
+ * gradient of the value before it.
  * @throws AutogradError when the tensor does not require a gradient
  */
 export function registerHook(x: Tensor, hook: (gradient: Tensor) => Tensor | undefined | void): HookHandle {
@@ -20,13 +22,17 @@ export function registerHook(x: Tensor, hook: (gradient: Tensor) => Tensor | und
     const gradient = gradients[slot];
     if (gradient === undefined) return;
     const replaced = hook(gradient);
-    if (replaced !== undefined) gradients[slot] = replaced;
+    if (replaced === undefined) return;
+    if (!sameShape(replaced.shape, gradient.shape)) {
+      throw new ShapeError(`hook '${hook.name}' has changed the size of value`);
+    }
+    gradients[slot] = replaced;
   };
-  (node.preHooks ??= []).push(run);
+  // New lists: a hook may remove itself, or add another, while the list is walked.
+  node.preHooks = [...(node.preHooks ?? []), run];
   return {
     remove: () => {
-      const at = node.preHooks?.indexOf(run) ?? -1;
-      if (at >= 0) node.preHooks?.splice(at, 1);
+      node.preHooks = node.preHooks?.filter((other) => other !== run);
     },
   };
 }
@@ -39,7 +45,7 @@ export function retainGrad(x: Tensor): void {
   if (x.isLeaf || retained.has(x)) return;
   retained.add(x);
   registerHook(x, (gradient) => {
-    x.grad = x.grad === undefined ? gradient : x.grad.add(gradient);
+    x.grad = x.grad === undefined ? gradient.clone() : x.grad.add(gradient);
   });
 }
 

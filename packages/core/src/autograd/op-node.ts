@@ -7,17 +7,14 @@ import { sameShape } from "../tensor/shape.ts";
 import { Node } from "./node.ts";
 import type { Edge, Gradients } from "./node.ts";
 
-/** A kept tensor: its value and version then, and where its own gradient goes (for gradients of gradients). */
+/** A kept tensor: what it held then. Its place in the graph is the node's edge (an input's) or the node itself (the output's). */
 class Kept {
   readonly value: Value;
   readonly version: number;
-  /** Undefined for the node's own output: an edge to the node would be a circle. */
-  readonly tensor: Tensor | undefined;
 
-  constructor(tensor: Tensor, isOutput: boolean) {
-    this.value = tensor.value;
-    this.version = tensor.value.version;
-    this.tensor = isOutput ? undefined : tensor;
+  constructor({ value }: Tensor) {
+    this.value = value;
+    this.version = value.version;
   }
 }
 
@@ -25,12 +22,38 @@ class Kept {
 export interface GradientOps {
   sumToSize(g: Tensor, shape: readonly number[]): Tensor;
   to(g: Tensor, dtype: Meta["dtype"]): Tensor;
+  zerosLike(g: Tensor): Tensor;
 }
 
 let gradientOps: GradientOps;
 
 export function setGradientOps(ops: GradientOps): void {
   gradientOps = ops;
+}
+
+/** What happens to a gradient that is not of the shape and dtype of what it is the gradient of. */
+export function fitted(gradient: Tensor, { shape, dtype }: Meta): Tensor {
+  const summed = sameShape(gradient.shape, shape) ? gradient : gradientOps.sumToSize(gradient, shape);
+  return summed.dtype === dtype ? summed : gradientOps.to(summed, dtype);
+}
+
+/** A saved tensor was written to between its op and the gradient that needs it. */
+export function modifiedError(value: Value, expected: number, origin: Edge | undefined, op?: string): AutogradError {
+  const from = origin === undefined || origin.node.edges.length === 0 ? "" : `, which is output ${origin.slot} of ${origin.node.name},`;
+  return new AutogradError(
+    "one of the variables needed for gradient computation has been modified by an inplace operation: " +
+      `[${value.dtype} [${value.shape.join(", ")}]]${from} is at version ${value.version}; expected version ${expected} instead.`,
+    { op, remedy: "Use the out-of-place form of the op that changed it, or clone() before changing it." },
+  );
+}
+
+/** A second walk through a graph whose saved tensors are gone. */
+export function freedError(op?: string): AutogradError {
+  return new AutogradError(
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). " +
+      "Saved intermediate values of the graph are freed when you call backward() or grad().",
+    { op, remedy: "Specify { retainGraph: true } if you need to backward through the graph a second time." },
+  );
 }
 
 export class OpNode<A> extends Node implements Saved {
@@ -73,10 +96,13 @@ export class OpNode<A> extends Node implements Saved {
     return this.#attrs;
   }
 
-  keep(letter: string, tensor: Tensor, isOutput: boolean): void {
-    if (this.#letters.includes(letter)) return;
+  keeps(letter: string): boolean {
+    return this.#letters.includes(letter);
+  }
+
+  keep(letter: string, tensor: Tensor): void {
     this.#letters += letter;
-    (this.#kept ??= []).push(new Kept(tensor, isOutput));
+    (this.#kept ??= []).push(new Kept(tensor));
   }
 
   get y(): Tensor { return this.#open("y"); }
@@ -95,40 +121,34 @@ export class OpNode<A> extends Node implements Saved {
     const kept = this.#kept?.[this.#letters.indexOf(letter)];
     if (kept === undefined) throw new AutogradError(`gradient of ${this.#op.name} reads "${letter}", which it did not save`, { op: this.#op.name });
     if (kept.value.version !== kept.version) throw this.#modified(kept, letter);
-    if (kept.tensor !== undefined) return kept.tensor;
-    const output = new Tensor(kept.value);
-    if (letter === "y") output.setHistory(this, 0);
-    return output;
+    const tensor = new Tensor(kept.value);
+    const edge = this.#edgeOf(letter);
+    if (edge !== undefined) tensor.setHistory(edge.node, edge.slot);
+    return tensor;
+  }
+
+  /** Where the gradient of a kept tensor goes: that of the time when it was kept, whatever happened to the tensor since. */
+  #edgeOf(letter: string): Edge | undefined {
+    if (letter === "y") return { node: this, slot: 0 };
+    return letter === "z" ? undefined : this.edges[letter.charCodeAt(0) - 97];
   }
 
   #modified(kept: Kept, letter: string): AutogradError {
-    const origin = letter === "y" ? this.name : (this.edges[letter.charCodeAt(0) - 97]?.node.name ?? "a leaf");
-    return new AutogradError(
-      "one of the variables needed for gradient computation has been modified by an inplace operation: " +
-        `[${kept.value.dtype} [${kept.value.shape.join(", ")}]], which is output 0 of ${origin}, is at version ` +
-        `${kept.value.version}; expected version ${kept.version} instead.`,
-      { op: this.#op.name, remedy: "Use the out-of-place form of the op that changed it, or clone() before changing it." },
-    );
+    return modifiedError(kept.value, kept.version, this.#edgeOf(letter), this.#op.name);
   }
 
   override apply([g]: Gradients): (Tensor | undefined)[] {
-    if (this.#released) {
-      throw new AutogradError(
-        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). " +
-          "Saved intermediate values of the graph are freed when you call backward() or grad().",
-        { op: this.#op.name, remedy: "Specify { retainGraph: true } if you need to backward through the graph a second time." },
-      );
-    }
+    if (this.#released) throw freedError(this.#op.name);
     const result = new Array<Tensor | undefined>(this.edges.length);
     if (g === undefined) return result;
     for (let i = 0; i < this.edges.length; i++) {
       const meta = this.inputs[i];
       if (this.edges[i] === undefined || meta === undefined) continue;
-      let gradient = this.#op.gradientOf(i)?.rule(g, this, this.#attrs);
+      const gradientRule = this.#op.gradientOf(i);
+      // An in-place op that has no gradient (a comparison, say) still replaces what its target was.
+      const gradient = gradientRule === undefined ? gradientOps.zerosLike(g) : gradientRule.rule(g, this, this.#attrs);
       if (gradient === undefined) continue;
-      if (!sameShape(gradient.shape, meta.shape)) gradient = gradientOps.sumToSize(gradient, meta.shape);
-      if (gradient.dtype !== meta.dtype) gradient = gradientOps.to(gradient, meta.dtype);
-      result[i] = gradient;
+      result[i] = fitted(gradient, meta);
     }
     return result;
   }

@@ -50,6 +50,8 @@ export const local: Executor = {
 
   runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {
     const values = locals(inputs, op.name, target);
+    // Out of place it is the result's allocation that refuses.
+    target.device.assertOpen();
     op.run(values, attrs, op.infer(values, attrs), target as LocalValue);
   },
 

@@ -154,6 +154,7 @@ define(Symbol.for("nodejs.util.inspect.custom"), {
 setSnapshot((value) => conversion.cloneOp.run([value], [], [value])[0]);
 setEngineOps({
   onesLike: (x) => onesLike(x),
+  to: conversion.toDType,
   clone: conversion.clone,
   add: arithmetic.add,
   addInPlace: (x, y) => arithmetic.inPlaceMethods.add_(x, y),

@@ -1,0 +1,5 @@
+import { creationSuite, mock } from "../src/testing/index.ts";
+
+const device = mock();
+
+creationSuite("mock", () => device);
