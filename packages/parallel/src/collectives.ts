@@ -1,8 +1,17 @@
 /**
- * Collectives over local values. Messages between actors work in place on flat memory, one equal part a rank; here parts of a
- * dimension become such parts and back. All lists are in the order of the group's ranks.
+ * Collectives over local values. Messages between actors work in place on flat memory, one equal part a rank; here
+ * parts of a dimension become such parts and back. All lists are in the order of the group's ranks.
  */
-import { allocate, contiguousStrides, contiguousValue, copyInto, itemSize, LocalValue, numelOf, viewOf } from "@troupe/core/executor";
+import {
+  allocate,
+  contiguousStrides,
+  contiguousValue,
+  copyInto,
+  itemSize,
+  LocalValue,
+  numelOf,
+  viewOf,
+} from "@troupe/core/executor";
 import type { CollectiveOperand, Device, DType, Group, ReductionName, Shape, Storage } from "@troupe/core/executor";
 
 /** What collectives have done so far, in this process. */
@@ -12,7 +21,10 @@ export interface CollectiveCounts {
   readonly allGather: number;
   readonly reduceScatter: number;
   readonly broadcast: number;
-  /** Bytes that a device sends, by the ring formulas: 2 (n - 1) / n of the operand for an all-reduce, (n - 1) / n for the others. */
+  /**
+   * Bytes that a device sends, by the ring formulas: 2 (n - 1) / n of the operand for an all-reduce, (n - 1) / n for
+   * the others.
+   */
   readonly bytesPerDevice: number;
 }
 
@@ -33,15 +45,26 @@ function whole(value: LocalValue): CollectiveOperand {
 }
 
 /** Reduces whole storages of one size in place. */
-export function reduceStorages(group: Group, storages: readonly Storage[], dtype: DType, reduction: ReductionName): void {
+export function reduceStorages(
+  group: Group,
+  storages: readonly Storage[],
+  dtype: DType,
+  reduction: ReductionName,
+): void {
   const [{ bytes }] = storages;
   if (bytes === 0 || group.size === 1) return;
   const elements = bytes / itemSize(dtype);
   count("allReduce", group, bytes);
-  group.allReduce(storages.map(({ id }) => ({ storage: id, byteOffset: 0, elements, dtype })), reduction);
+  group.allReduce(
+    storages.map(({ id }) => ({ storage: id, byteOffset: 0, elements, dtype })),
+    reduction,
+  );
 }
 
-/** Brings `source`, which is contiguous, to all devices of the group; its own device, if it is one, keeps it as its part. */
+/**
+ * Brings `source`, which is contiguous, to all devices of the group; its own device, if it is one, keeps it as its
+ * part.
+ */
 export function broadcast(group: Group, source: LocalValue): LocalValue[] {
   const { device, shape, dtype } = source;
   const copies = group.devices.map((member) => (member === device ? source : allocate(member, shape, dtype)));
@@ -64,7 +87,14 @@ export function send(source: LocalValue, target: LocalValue): void {
   const item = itemSize(source.dtype);
   const bytes = numelOf(source.shape) * item;
   if (bytes === 0) return;
-  source.device.copyTo(source.storage.id, source.offset * item, bytes, target.device, target.storage.id, target.offset * item);
+  source.device.copyTo(
+    source.storage.id,
+    source.offset * item,
+    bytes,
+    target.device,
+    target.storage.id,
+    target.offset * item,
+  );
 }
 
 /** A value on another device (or a copy on its own). */
@@ -139,8 +169,17 @@ export function gather(group: Group, locals: readonly LocalValue[], dim: number)
   });
 }
 
-/** From addends (or candidates) of the whole to parts of `dim` of their reduction; `sizes`: how large each rank's part is. */
-export function reduceScatter(group: Group, locals: readonly LocalValue[], dim: number, sizes: readonly number[], reduction: ReductionName): LocalValue[] {
+/**
+ * From addends (or candidates) of the whole to parts of `dim` of their reduction; `sizes`: how large each rank's part
+ * is.
+ */
+export function reduceScatter(
+  group: Group,
+  locals: readonly LocalValue[],
+  dim: number,
+  sizes: readonly number[],
+  reduction: ReductionName,
+): LocalValue[] {
   const [{ shape, dtype }] = locals;
   const largest = shape.with(dim, sizes[0]);
   const parts = locals.map((local) => {
@@ -151,7 +190,10 @@ export function reduceScatter(group: Group, locals: readonly LocalValue[], dim: 
   });
   if (numelOf(largest) > 0) {
     count("reduceScatter", group, numelOf(largest) * group.size * itemSize(dtype));
-    group.reduceScatter(parts.map(({ buffer }) => whole(buffer)), reduction);
+    group.reduceScatter(
+      parts.map(({ buffer }) => whole(buffer)),
+      reduction,
+    );
   }
   return parts.map((own, rank) => {
     const out = allocate(own.buffer.device, shape.with(dim, sizes[rank]), dtype);
@@ -167,7 +209,12 @@ function contentsOf(storage: Storage, dtype: DType): LocalValue {
 }
 
 /** Reduces storages in place, many in one message. `values`: for each value one storage a rank, all of one dtype. */
-export function reduceTogether(group: Group, values: readonly (readonly Storage[])[], dtype: DType, reduction: ReductionName): void {
+export function reduceTogether(
+  group: Group,
+  values: readonly (readonly Storage[])[],
+  dtype: DType,
+  reduction: ReductionName,
+): void {
   const item = itemSize(dtype);
   const lengths = values.map(([{ bytes }]) => bytes / item);
   const total = lengths.reduce((sum, length) => sum + length, 0);
@@ -176,7 +223,9 @@ export function reduceTogether(group: Group, values: readonly (readonly Storage[
   const eachPiece = (visit: (storage: LocalValue, piece: LocalValue) => void): void => {
     let at = 0;
     values.forEach((storages, i) => {
-      storages.forEach((storage, rank) => visit(contentsOf(storage, dtype), narrowed(buckets[rank], 0, at, at + lengths[i])));
+      storages.forEach((storage, rank) =>
+        visit(contentsOf(storage, dtype), narrowed(buckets[rank], 0, at, at + lengths[i])),
+      );
       at += lengths[i];
     });
   };

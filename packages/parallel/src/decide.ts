@@ -1,4 +1,7 @@
-/** Choosing how an op runs over a mesh: for each axis the way that moves the least, remembered for operands that lie alike. */
+/**
+ * Choosing how an op runs over a mesh: for each axis the way that moves the least, remembered for operands that lie
+ * alike.
+ */
 import { dtypeOfNumber } from "@troupe/core/executor";
 import type { LocalValue, Meta, Op } from "@troupe/core/executor";
 import { layout } from "./layout.ts";
@@ -36,8 +39,20 @@ export function ruleMisses(): ReadonlyMap<string, number> {
  * @throws what the op's inference throws
  */
 export function decide<A>(mesh: DeviceMesh, op: Op<A>, inputs: readonly Lying[], attrs: A): Plan<A>;
-export function decide<A>(mesh: DeviceMesh, op: Op<A>, inputs: readonly Lying[], attrs: A, target: Layout): Plan<A> | undefined;
-export function decide<A>(mesh: DeviceMesh, op: Op<A>, inputs: readonly Lying[], attrs: A, target?: Layout): Plan<A> | undefined {
+export function decide<A>(
+  mesh: DeviceMesh,
+  op: Op<A>,
+  inputs: readonly Lying[],
+  attrs: A,
+  target: Layout,
+): Plan<A> | undefined;
+export function decide<A>(
+  mesh: DeviceMesh,
+  op: Op<A>,
+  inputs: readonly Lying[],
+  attrs: A,
+  target?: Layout,
+): Plan<A> | undefined {
   let known = plans.get(op);
   if (known === undefined) plans.set(op, (known = new Map()));
   const rule = ruleOf(op);
@@ -47,18 +62,27 @@ export function decide<A>(mesh: DeviceMesh, op: Op<A>, inputs: readonly Lying[],
   else if (rule.key !== undefined) key += rule.key(attrs);
   if (known.has(key)) return known.get(key) as Plan<A> | undefined;
   const plan = planOf(mesh, op, inputs, attrs, target);
-  known.set(key, plan as Plan<never> | undefined);
+  known.set(key, plan);
   return plan;
 }
 
-function planOf<A>(mesh: DeviceMesh, op: Op<A>, inputs: readonly Lying[], attrs: A, target: Layout | undefined): Plan<A> | undefined {
+function planOf<A>(
+  mesh: DeviceMesh,
+  op: Op<A>,
+  inputs: readonly Lying[],
+  attrs: A,
+  target: Layout | undefined,
+): Plan<A> | undefined {
   const outputs = op.infer(inputs, attrs);
   const rule = ruleOf(op);
   if (rule === undefined) misses.set(op.name, (misses.get(op.name) ?? 0) + 1);
   const layouts = inputs.filter((input) => typeof input !== "number");
   const all = target === undefined ? layouts : [...layouts, target];
   const call: Omit<Call<A>, "count"> = {
-    op, inputs, attrs, outputs,
+    op,
+    inputs,
+    attrs,
+    outputs,
     isNested: all.some((own) => own.isNested),
     isPending: all.some(({ placements }) => placements.some(({ kind }) => kind === "partial")),
   };
@@ -70,16 +94,27 @@ function planOf<A>(mesh: DeviceMesh, op: Op<A>, inputs: readonly Lying[], attrs:
     if (way === undefined) return undefined;
     chosen.push(way);
   }
-  const wanted = inputs.map((input, i) => (typeof input === "number" || chosen.every((way) => way.inputs[i] === undefined)
-    ? undefined
-    : input.placed(chosen.map((way, axis) => way.inputs[i] ?? input.placements[axis]))));
-  const results = outputs.map(({ shape, dtype }, i) => layout(mesh, shape, dtype, chosen.map((way) => way.outputs[i])));
+  const wanted = inputs.map((input, i) =>
+    typeof input === "number" || chosen.every((way) => way.inputs[i] === undefined)
+      ? undefined
+      : input.placed(chosen.map((way, axis) => way.inputs[i] ?? input.placements[axis])),
+  );
+  const results = outputs.map(({ shape, dtype }, i) =>
+    layout(
+      mesh,
+      shape,
+      dtype,
+      chosen.map((way) => way.outputs[i]),
+    ),
+  );
   const full = { ...call, count: mesh.size };
   return {
     inputs: wanted,
     outputs: results,
     parts: mesh.devices.map((_, rank) => results.map(({ parts }) => parts[rank])),
-    runs: mesh.devices.map((_, rank) => rule?.localRun?.(full, { inputs: wanted, outputs: results }, rank) ?? wholeRun(op)),
+    runs: mesh.devices.map(
+      (_, rank) => rule?.localRun?.(full, { inputs: wanted, outputs: results }, rank) ?? wholeRun(op),
+    ),
   };
 }
 
@@ -87,7 +122,13 @@ function wholeRun<A>(op: Op<A>): LocalRun<A> {
   return (inputs: readonly (LocalValue | number)[], attrs, outputs, target) => op.run(inputs, attrs, outputs, target);
 }
 
-function cheapest(ways: readonly Way[], inputs: readonly Lying[], axis: number, count: number, result: Placement | undefined): Way | undefined {
+function cheapest(
+  ways: readonly Way[],
+  inputs: readonly Lying[],
+  axis: number,
+  count: number,
+  result: Placement | undefined,
+): Way | undefined {
   let best: Way | undefined;
   let least = Infinity;
   for (const way of ways) {
@@ -95,7 +136,8 @@ function cheapest(ways: readonly Way[], inputs: readonly Lying[], axis: number, 
     let cost = 0;
     inputs.forEach((input, i) => {
       const wanted = way.inputs[i];
-      if (typeof input !== "number" && wanted !== undefined) cost += costOf(input.placements[axis], wanted, input.bytes, count);
+      if (typeof input !== "number" && wanted !== undefined)
+        cost += costOf(input.placements[axis], wanted, input.bytes, count);
     });
     if (cost < least) [best, least] = [way, cost];
   }

@@ -1,6 +1,6 @@
 /** Tensors onto meshes, between placements, and back to one device. */
-import { isGradEnabled, LocalValue, noGrad, Node, ValueError } from "@troupe/core/executor";
-import type { Device, Edge, Gradients, Value } from "@troupe/core/executor";
+import { isGradEnabled, noGrad, Node, ValueError } from "@troupe/core/executor";
+import type { Device, Edge, Gradients, LocalValue, Value } from "@troupe/core/executor";
 import { Tensor } from "@troupe/core";
 import type { DeviceMesh } from "./mesh.ts";
 import { adjoint } from "./placement.ts";
@@ -40,49 +40,78 @@ function only<V extends Value>(make: () => V): V {
 
 /** Negative dimensions count from the end. */
 function normalized(placements: readonly Placement[], rank: number): Placement[] {
-  return placements.map((placement) => (placement.kind === "shard" && placement.dim < 0 ? { kind: "shard", dim: placement.dim + rank } : placement));
+  return placements.map((placement) =>
+    placement.kind === "shard" && placement.dim < 0 ? { kind: "shard", dim: placement.dim + rank } : placement,
+  );
 }
 
 /**
- * The tensor over a mesh, one placement for each of its axes (those left out replicate). Of a tensor on one device the parts are
- * sent to theirs; one that is on the mesh already is redistributed. Differentiable.
+ * The tensor over a mesh, one placement for each of its axes (those left out replicate). Of a tensor on one device the
+ * parts are sent to theirs; one that is on the mesh already is redistributed. Differentiable.
  * @throws ShapeError for a shard of a dimension that is not there; ValueError where the tensor is on another mesh
  */
 export function distributeTensor(x: Tensor, mesh: DeviceMesh, placements: readonly Placement[]): Tensor {
   const { value } = x;
   if (isSharded(value)) {
-    if (value.layout.mesh !== mesh) throw new ValueError("the tensor is on another mesh", { op: "distributeTensor", remedy: "Take it to one device with fullTensor() first." });
+    if (value.layout.mesh !== mesh)
+      throw new ValueError("the tensor is on another mesh", {
+        op: "distributeTensor",
+        remedy: "Take it to one device with fullTensor() first.",
+      });
     return redistribute(x, placements);
   }
   const made = only(() => spread(value as LocalValue, mesh, normalized(placements, x.dim())));
   return relocated(x, made, (gradient) => fullTensor(gradient, { device: value.device }));
 }
 
-/** A sharded tensor under other placements. Differentiable: its gradient comes back as is cheapest for the placements before. */
+/**
+ * A sharded tensor under other placements. Differentiable: its gradient comes back as is cheapest for the placements
+ * before.
+ */
 export function redistribute(x: Tensor, placements: readonly Placement[]): Tensor {
   const value = shardedValueOf(x, "redistribute");
   const before = value.layout.placements;
-  return relocated(x, only(() => moved(value, normalized(placements, x.dim()))), (gradient) => towards(gradient, before));
+  return relocated(
+    x,
+    only(() => moved(value, normalized(placements, x.dim()))),
+    (gradient) => towards(gradient, before),
+  );
 }
 
 /** A gradient whole or in shards, as its tensor is; addends stay addends until somebody needs their sum. */
 function towards(gradient: Tensor, before: readonly Placement[]): Tensor {
   if (!isSharded(gradient.value)) return gradient;
   const { placements } = gradient.value.layout;
-  return redistribute(gradient, placements.map((placement, axis) => {
-    const source = before[axis];
-    if (source.kind === "replicate" || (source.kind === "partial" && source.reduction !== "sum")) return placement;
-    return adjoint(source.kind === "partial" ? (source as Partial<"sum">) : source);
-  }));
+  return redistribute(
+    gradient,
+    placements.map((placement, axis) => {
+      const source = before[axis];
+      if (source.kind === "replicate" || (source.kind === "partial" && source.reduction !== "sum")) return placement;
+      return adjoint(source.kind === "partial" ? (source as Partial<"sum">) : source);
+    }),
+  );
 }
 
-/** The whole tensor on one device, by default the first of its mesh; a tensor that is on one device stays. Differentiable. */
+/**
+ * The whole tensor on one device, by default the first of its mesh; a tensor that is on one device stays.
+ * Differentiable.
+ */
 export function fullTensor(x: Tensor, options: { readonly device?: Device } = {}): Tensor {
   const { value } = x;
   if (!isSharded(value)) return options.device === undefined ? x : x.to(options.device);
   const { mesh, placements } = value.layout;
-  return relocated(x, only(() => collect(value, options.device ?? mesh.devices[0])), (gradient) =>
-    isSharded(gradient.value) ? gradient : distributeTensor(gradient, mesh, placements.map((placement) => (placement.kind === "partial" ? { kind: "replicate" } : placement))));
+  return relocated(
+    x,
+    only(() => collect(value, options.device ?? mesh.devices[0])),
+    (gradient) =>
+      isSharded(gradient.value)
+        ? gradient
+        : distributeTensor(
+            gradient,
+            mesh,
+            placements.map((placement) => (placement.kind === "partial" ? { kind: "replicate" } : placement)),
+          ),
+  );
 }
 
 /** The placements of a tensor over its mesh, or undefined for one on a single device. */

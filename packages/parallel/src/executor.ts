@@ -1,6 +1,6 @@
 /** The executor of sharded values: each op runs on every device's part, after operands that do not fit were moved. */
-import { copyInto, device as deviceOf, DeviceError, local, LocalValue, TroupeError } from "@troupe/core/executor";
-import type { Executor, Op, Value } from "@troupe/core/executor";
+import { copyInto, device as deviceOf, DeviceError, local, TroupeError } from "@troupe/core/executor";
+import type { Executor, LocalValue, Op, Value } from "@troupe/core/executor";
 import { decide } from "./decide.ts";
 import type { Plan } from "./decide.ts";
 import type { DeviceMesh } from "./mesh.ts";
@@ -20,17 +20,33 @@ function meshOf(values: readonly (Value | number)[], op: string): DeviceMesh {
     const own = value.layout.mesh;
     if (mesh === undefined) mesh = own;
     else if (mesh !== own) {
-      throw new DeviceError(`Expected all tensors to be on the same mesh, but found ${mesh.toString()} and ${own.toString()}`, {
-        op, remedy: "Move one of them with distributeTensor(), or take it to one device with fullTensor().",
-      });
+      throw new DeviceError(
+        `Expected all tensors to be on the same mesh, but found ${mesh.toString()} and ${own.toString()}`,
+        {
+          op,
+          remedy: "Move one of them with distributeTensor(), or take it to one device with fullTensor().",
+        },
+      );
     }
   }
   if (mesh === undefined) throw new DeviceError("an op without a sharded operand came to the sharded executor", { op });
   return mesh;
 }
 
-/** What a local value looks like from a mesh, remembered until it is written to. */
-const seen = new WeakMap<LocalValue, { readonly version: number; readonly value: ShardedValue }>();
+/** What a local value looks like from a mesh; good until it is written to. */
+class Sight {
+  readonly value: ShardedValue;
+  readonly #version: number;
+
+  constructor(own: LocalValue, mesh: DeviceMesh) {
+    this.#version = own.version;
+    this.value = outOfScope(() => everywhere(own, mesh));
+  }
+
+  isOf(own: LocalValue, mesh: DeviceMesh): boolean {
+    return this.#version === own.version && this.value.layout.mesh === mesh && !this.value.memory.disposed;
+  }
+}
 
 function operandOf(value: Value | number, mesh: DeviceMesh, op: string): Operand {
   if (typeof value === "number") return value;
@@ -40,11 +56,11 @@ function operandOf(value: Value | number, mesh: DeviceMesh, op: string): Operand
   }
   const own = value as LocalValue;
   own.assertLive(op);
-  const known = seen.get(own);
-  if (known !== undefined && known.version === own.version && known.value.layout.mesh === mesh && !known.value.memory.disposed) return known.value;
-  const fresh = outOfScope(() => everywhere(own, mesh));
-  seen.set(own, { version: own.version, value: fresh });
-  return fresh;
+  const { note } = own;
+  if (note instanceof Sight && note.isOf(own, mesh)) return note.value;
+  const sight = new Sight(own, mesh);
+  own.note = sight;
+  return sight.value;
 }
 
 function lyingOf(operands: readonly Operand[]): (number | ShardedValue["layout"])[] {
@@ -62,12 +78,20 @@ function arranged(plan: Plan<never>, operands: readonly Operand[]): (Parts | num
 
 function issue<A>(plan: Plan<A>, parts: readonly (Parts | number)[], attrs: A, target?: ShardedValue): LocalValue[][] {
   return plan.runs.map((run, rank) =>
-    run(parts.map((part) => (typeof part === "number" ? part : part[rank])), attrs, plan.parts[rank], target?.locals[rank]));
+    run(
+      parts.map((part) => (typeof part === "number" ? part : part[rank])),
+      attrs,
+      plan.parts[rank],
+      target?.locals[rank],
+    ),
+  );
 }
 
 function compute<A>(op: Op<A>, operands: readonly Operand[], attrs: A, mesh: DeviceMesh): readonly ShardedValue[] {
   if (op.kind === "reduce") {
-    const steps = keepingResults(() => rewritten(op, operands, attrs, (inner, inputs, own) => compute(inner, inputs, own, mesh)[0]));
+    const steps = keepingResults(() =>
+      rewritten(op, operands, attrs, (inner, inputs, own) => compute(inner, inputs, own, mesh)[0]),
+    );
     if (steps.length > 0) return steps;
   }
   const plan = decide(mesh, op, lyingOf(operands), attrs);
@@ -93,9 +117,13 @@ function viewed(input: Operand, layout: ShardedValue["layout"], parts: Parts): S
 /** Runs an op into the parts of `target`. */
 function computeInto<A>(op: Op<A>, operands: readonly Operand[], attrs: A, target: ShardedValue): void {
   if (target.isDetached) {
-    throw new TroupeError("an in-place write to a view of a sharded tensor whose elements had to be moved would be lost", {
-      op: op.name, remedy: "Write to the whole tensor, use the out-of-place form, or clone() the view first.",
-    });
+    throw new TroupeError(
+      "an in-place write to a view of a sharded tensor whose elements had to be moved would be lost",
+      {
+        op: op.name,
+        remedy: "Write to the whole tensor, use the out-of-place form, or clone() the view first.",
+      },
+    );
   }
   const { mesh } = target.layout;
   keepingResults<ShardedValue>(() => {
@@ -120,7 +148,14 @@ export const shardedExecutor: Executor = {
   run<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A): Value[] {
     if (op.name === "transfer") return transfer(sharded(inputs[0] as Value), (attrs as { readonly to: string }).to);
     const mesh = meshOf(inputs, op.name);
-    return [...compute(op, inputs.map((input) => operandOf(input, mesh, op.name)), attrs, mesh)];
+    return [
+      ...compute(
+        op,
+        inputs.map((input) => operandOf(input, mesh, op.name)),
+        attrs,
+        mesh,
+      ),
+    ];
   },
 
   runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {
@@ -166,7 +201,8 @@ export const shardedExecutor: Executor = {
         const { layout } = sharded(parameters[i]);
         if (!isSharded(gradient)) return spread(gradient as LocalValue, layout.mesh, layout.placements);
         return gradient.layout === layout ? gradient : redistribute(gradient, layout.placements);
-      }));
+      }),
+    );
   },
 };
 

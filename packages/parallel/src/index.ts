@@ -3,7 +3,19 @@ import "./executor.ts";
 
 export { dataParallel, DataParallel, type DataParallelOptions } from "./data/data-parallel.ts";
 export { deviceMesh, DeviceMesh } from "./mesh.ts";
-export { adjoint, partial, placementText, replicate, shard, shardRange, type Adjoint, type Partial, type Placement, type Replicate, type Shard } from "./placement.ts";
+export {
+  adjoint,
+  partial,
+  placementText,
+  replicate,
+  shard,
+  shardRange,
+  type Adjoint,
+  type Partial,
+  type Placement,
+  type Replicate,
+  type Shard,
+} from "./placement.ts";
 export { distributeTensor, fullTensor, meshOf, placementsOf, redistribute } from "./distribute.ts";
 export { collectiveCounts, type CollectiveCounts } from "./collectives.ts";
 export { ruleMisses } from "./decide.ts";

@@ -1,4 +1,7 @@
-/** Layouts: a shape and dtype with placements over a mesh. Equal layouts are one object, so that decisions can be remembered by it. */
+/**
+ * Layouts: a shape and dtype with placements over a mesh. Equal layouts are one object, so that decisions can be
+ * remembered by it.
+ */
 import { itemSize, numelOf, ShapeError } from "@troupe/core/executor";
 import type { DType, Meta, Shape } from "@troupe/core/executor";
 import type { DeviceMesh } from "./mesh.ts";
@@ -62,7 +65,13 @@ export function placementsText(placements: readonly Placement[]): string {
 }
 
 /** Where several axes shard one dimension, the first axis splits it first. */
-function partOf(coordinates: readonly number[], sizes: readonly number[], shape: Shape, dtype: DType, placements: readonly Placement[]): Part {
+function partOf(
+  coordinates: readonly number[],
+  sizes: readonly number[],
+  shape: Shape,
+  dtype: DType,
+  placements: readonly Placement[],
+): Part {
   const own = [...shape];
   const offset = shape.map(() => 0);
   placements.forEach((placement, axis) => {
@@ -99,7 +108,9 @@ export function layout(mesh: DeviceMesh, shape: Shape, dtype: DType, placements:
 
 function check(mesh: DeviceMesh, shape: Shape, placements: readonly Placement[]): void {
   if (placements.length > mesh.axes.length) {
-    throw new ShapeError(`${placements.length} placements on a mesh of ${mesh.axes.length} axes (${mesh.axes.join(", ")})`);
+    throw new ShapeError(
+      `${placements.length} placements on a mesh of ${mesh.axes.length} axes (${mesh.axes.join(", ")})`,
+    );
   }
   for (const placement of placements) {
     if (placement.kind === "shard" && !(placement.dim >= 0 && placement.dim < shape.length)) {

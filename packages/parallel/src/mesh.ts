@@ -35,7 +35,8 @@ export class DeviceMesh {
   /** The number of an axis. @throws ValueError for an unknown name */
   axis(name: string): number {
     const axis = this.axes.indexOf(name);
-    if (axis < 0) throw new ValueError(`the mesh has no axis "${name}"`, { remedy: `Its axes are ${this.axes.join(", ")}.` });
+    if (axis < 0)
+      throw new ValueError(`the mesh has no axis "${name}"`, { remedy: `Its axes are ${this.axes.join(", ")}.` });
     return axis;
   }
 
@@ -61,14 +62,19 @@ export class DeviceMesh {
     for (let rank = 0; rank < this.size; rank++) {
       if (this.coordinates(rank)[axis] !== 0) continue;
       const ranks = Array.from({ length: this.sizes[axis] }, (_, i) => rank + i * step);
-      result.push(new Line(ranks, ranks.map((member) => this.devices[member])));
+      result.push(
+        new Line(
+          ranks,
+          ranks.map((member) => this.devices[member]),
+        ),
+      );
     }
     return result;
   }
 
   /**
-   * The part of the mesh where the named axes have these coordinates: `mesh.at({ pp: 0 })` is the first stage's mesh. The axes named
-   * go; a mesh of which none are left has one axis of one device.
+   * The part of the mesh where the named axes have these coordinates: `mesh.at({ pp: 0 })` is the first stage's mesh.
+   * The axes named go; a mesh of which none are left has one axis of one device.
    * @throws ValueError for an unknown axis or a coordinate outside of it
    */
   at(where: Readonly<Record<string, number>>): DeviceMesh {
@@ -86,7 +92,11 @@ export class DeviceMesh {
     });
     const kept = this.axes.map((_, axis) => axis).filter((axis) => !fixed.has(axis));
     if (kept.length === 0) return new DeviceMesh(devices, ["device"], [1]);
-    return new DeviceMesh(devices, kept.map((axis) => this.axes[axis]), kept.map((axis) => this.sizes[axis]));
+    return new DeviceMesh(
+      devices,
+      kept.map((axis) => this.axes[axis]),
+      kept.map((axis) => this.sizes[axis]),
+    );
   }
 
   toString(): string {
@@ -117,15 +127,22 @@ export class Line {
  * @param axes the size of each axis by name; by default one axis `dp` over all
  * @throws ValueError where the sizes do not fit the devices; DeviceError where a device comes twice
  */
-export function deviceMesh(devices: readonly (Device | string)[], axes: Readonly<Record<string, number>> = { dp: devices.length }): DeviceMesh {
+export function deviceMesh(
+  devices: readonly (Device | string)[],
+  axes: Readonly<Record<string, number>> = { dp: devices.length },
+): DeviceMesh {
   const handles = devices.map((name) => device(name));
   if (handles.length === 0) throw new ValueError("a mesh needs at least one device");
   if (new Set(handles).size !== handles.length) throw new DeviceError("a device comes twice in the mesh");
   const sizes = Object.values(axes);
   const places = sizes.reduce((product, size) => product * size, 1);
   if (sizes.length === 0 || sizes.some((size) => !Number.isInteger(size) || size < 1) || places !== handles.length) {
-    const text = Object.entries(axes).map(([name, size]) => `${name}: ${size}`).join(", ");
-    throw new ValueError(`a mesh of { ${text} } does not hold ${handles.length} devices`, { remedy: "The product of the axes' sizes is the number of devices." });
+    const text = Object.entries(axes)
+      .map(([name, size]) => `${name}: ${size}`)
+      .join(", ");
+    throw new ValueError(`a mesh of { ${text} } does not hold ${handles.length} devices`, {
+      remedy: "The product of the axes' sizes is the number of devices.",
+    });
   }
   return new DeviceMesh(handles, Object.keys(axes), sizes);
 }

@@ -1,6 +1,7 @@
 /**
- * Placements: how a tensor lies along one axis of a mesh. `Shard(dim)`: each device holds a part of one dimension. `Replicate`: each
- * holds all. `Partial`: each holds an addend (or a candidate) of the whole, which is their sum (maximum, minimum).
+ * Placements: how a tensor lies along one axis of a mesh. `Shard(dim)`: each device holds a part of one dimension.
+ * `Replicate`: each holds all. `Partial`: each holds an addend (or a candidate) of the whole, which is their sum
+ * (maximum, minimum).
  */
 import type { ReductionName } from "@troupe/core/executor";
 
@@ -65,10 +66,16 @@ export function placementText(placement: Placement): string {
 }
 
 /**
- * How the gradient of a tensor that lies as `P` arrives without communication: what is replicated is used by every device, so its
- * gradient is the sum of theirs; an addend's gradient is the whole's.
+ * How the gradient of a tensor that lies as `P` arrives without communication: what is replicated is used by every
+ * device, so its gradient is the sum of theirs; an addend's gradient is the whole's.
  */
-export type Adjoint<P extends Placement> = P extends Replicate ? Partial<"sum"> : P extends Partial<"sum"> ? Replicate : P extends Shard ? P : never;
+export type Adjoint<P extends Placement> = P extends Replicate
+  ? Partial<"sum">
+  : P extends Partial<"sum">
+    ? Replicate
+    : P extends Shard
+      ? P
+      : never;
 
 const adjoints = {
   replicate: () => partial(),
@@ -81,8 +88,8 @@ export function adjoint<P extends Replicate | Shard | Partial<"sum">>(placement:
 }
 
 /**
- * The places `[from, to)` of a dimension of `size` places that belong to part `index` of `count`: parts are equal, but the last ones
- * may be smaller or empty (`torch.chunk`).
+ * The places `[from, to)` of a dimension of `size` places that belong to part `index` of `count`: parts are equal, but
+ * the last ones may be smaller or empty (`torch.chunk`).
  */
 export function shardRange(size: number, index: number, count: number): { readonly from: number; readonly to: number } {
   const part = Math.ceil(size / count);

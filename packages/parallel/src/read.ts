@@ -15,7 +15,9 @@ export function readParts(value: ShardedValue): Pieces {
   const { layout, locals } = value.settle();
   const { mesh, parts, placements, shape } = layout;
   // Of replicas the first is read.
-  const ranks = locals.map((_, rank) => rank).filter((rank) => placements.every(({ kind }, axis) => kind === "shard" || mesh.coordinates(rank)[axis] === 0));
+  const ranks = locals
+    .map((_, rank) => rank)
+    .filter((rank) => placements.every(({ kind }, axis) => kind === "shard" || mesh.coordinates(rank)[axis] === 0));
   const pieces = ranks.map((rank) => locals[rank]);
   if (pieces.length === 1) return { pieces, assemble: ([bytes]) => bytes };
   const item = itemSize(layout.dtype);

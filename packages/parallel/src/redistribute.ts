@@ -17,26 +17,40 @@ interface Transit {
 }
 
 /**
- * The local values that make up `value` under other placements, for reading only: they may share its memory. Reductions that have to
- * be finished are finished in place, so that all who use the value find them finished.
+ * The local values that make up `value` under other placements, for reading only: they may share its memory. Reductions
+ * that have to be finished are finished in place, so that all who use the value find them finished.
  */
 export function arrange(value: ShardedValue, target: Layout): readonly LocalValue[] {
   if (value.layout === target) return value.locals;
   const { placements } = value.layout;
   placements.forEach((placement, axis) => {
-    if (placement.kind === "partial" && !samePlacement(placement, target.placements[axis]) && !isScattered(placements, target.placements, axis)) value.settle(axis);
+    if (
+      placement.kind === "partial" &&
+      !samePlacement(placement, target.placements[axis]) &&
+      !isScattered(placements, target.placements, axis)
+    )
+      value.settle(axis);
   });
   let transit: Transit = { layout: value.layout, locals: value.locals };
   const undone = axesToUndo(transit.layout.placements, target.placements);
-  for (let axis = undone.length - 1; axis >= 0; axis--) if (undone[axis]) transit = undo(transit, axis, target.placements[axis]);
+  for (let axis = undone.length - 1; axis >= 0; axis--)
+    if (undone[axis]) transit = undo(transit, axis, target.placements[axis]);
   for (let axis = 0; axis < undone.length; axis++) transit = place(transit, axis, target.placements[axis]);
   return transit.locals;
 }
 
-/** Whether a reduction goes straight to shards, which moves half as much: not where an earlier axis begins or ends to split that dimension. */
+/**
+ * Whether a reduction goes straight to shards, which moves half as much: not where an earlier axis begins or ends to
+ * split that dimension.
+ */
 function isScattered(from: readonly Placement[], to: readonly Placement[], axis: number): boolean {
   const wanted = to[axis];
-  return wanted.kind === "shard" && to.every((other, earlier) => earlier >= axis || samePlacement(other, wanted) === samePlacement(from[earlier], wanted));
+  return (
+    wanted.kind === "shard" &&
+    to.every(
+      (other, earlier) => earlier >= axis || samePlacement(other, wanted) === samePlacement(from[earlier], wanted),
+    )
+  );
 }
 
 /** The value under other placements, in memory of its own (the value itself where nothing changes). */
@@ -45,7 +59,10 @@ export function redistribute(value: ShardedValue, placements: readonly Placement
   const locals = arrange(value, target);
   if (locals === value.locals) return value;
   const borrowed = new Set(value.memory.storages);
-  return new ShardedValue(target, locals.map((local) => (borrowed.has(local.storage) || !local.isWhole ? copyOf(local) : local)));
+  return new ShardedValue(
+    target,
+    locals.map((local) => (borrowed.has(local.storage) || !local.isWhole ? copyOf(local) : local)),
+  );
 }
 
 /** A dense copy on the same device. */
@@ -54,8 +71,8 @@ export function copyOf(local: LocalValue): LocalValue {
 }
 
 /**
- * Which axes give up their shards before the target's are made. Where two axes split one dimension, the later one splits the
- * earlier one's parts: it has to go before the earlier one changes.
+ * Which axes give up their shards before the target's are made. Where two axes split one dimension, the later one
+ * splits the earlier one's parts: it has to go before the earlier one changes.
  */
 function axesToUndo(from: readonly Placement[], to: readonly Placement[]): boolean[] {
   const undone = from.map((placement, axis) => placement.kind !== "replicate" && !samePlacement(placement, to[axis]));
@@ -63,7 +80,8 @@ function axesToUndo(from: readonly Placement[], to: readonly Placement[]): boole
     if (samePlacement(placement, to[axis]) && !undone[axis]) return;
     for (let later = axis + 1; later < from.length; later++) {
       const split = from[later];
-      if (split.kind === "shard" && (samePlacement(split, placement) || samePlacement(split, to[axis]))) undone[later] = true;
+      if (split.kind === "shard" && (samePlacement(split, placement) || samePlacement(split, to[axis])))
+        undone[later] = true;
     }
   });
   return undone;
@@ -73,7 +91,10 @@ function axesToUndo(from: readonly Placement[], to: readonly Placement[]): boole
 function undo({ layout: from, locals }: Transit, axis: number, wanted: Placement): Transit {
   const placement = from.placements[axis];
   if (placement.kind === "shard") {
-    return { layout: from.with(axis, replicate()), locals: alongLines(from.mesh, axis, locals, (line, group) => gather(group, line, placement.dim)) };
+    return {
+      layout: from.with(axis, replicate()),
+      locals: alongLines(from.mesh, axis, locals, (line, group) => gather(group, line, placement.dim)),
+    };
   }
   if (placement.kind === "partial" && wanted.kind === "shard") {
     const { dim } = wanted;
@@ -100,7 +121,8 @@ function place({ layout: from, locals }: Transit, axis: number, wanted: Placemen
       if (wanted.kind === "replicate") return local;
       const { from: first, to } = shardRange(local.shape[wanted.dim], i, line.length);
       return narrowed(local, wanted.dim, first, to);
-    }));
+    }),
+  );
   return { layout: from.with(axis, wanted), locals: placed };
 }
 
@@ -119,12 +141,15 @@ function alongLines(
 ): LocalValue[] {
   const result = new Array<LocalValue>(locals.length);
   for (const { ranks, group } of mesh.lines(axis)) {
-    change(ranks.map((rank) => locals[rank]), group).forEach((local, i) => (result[ranks[i]] = local));
+    change(
+      ranks.map((rank) => locals[rank]),
+      group,
+    ).forEach((local, i) => (result[ranks[i]] = local));
   }
   return result;
 }
 
-// --- many at once ---------------------------------------------------------------------------------------------------------------
+// --- many at once ----------------------------------------------------------------------------------------------------
 
 /** Storages below this size are copied into one message with others; a larger one is reduced where it is. */
 const bucketBytes = 1 << 16;
@@ -156,7 +181,10 @@ function settleBucket(bucket: readonly ShardedValue[]): void {
     first.settle();
     return;
   }
-  const { memory, layout: { mesh } } = first;
+  const {
+    memory,
+    layout: { mesh },
+  } = first;
   const axis = memory.pending.findIndex((reduction) => reduction !== undefined);
   for (const { ranks, group } of mesh.lines(axis)) {
     if (group.size === 1) continue;
@@ -166,14 +194,17 @@ function settleBucket(bucket: readonly ShardedValue[]): void {
   for (const value of bucket) value.memory.finish(axis);
 }
 
-// --- between one device and a mesh ----------------------------------------------------------------------------------------------
+// --- between one device and a mesh -----------------------------------------------------------------------------------
 
 /** A device's value spread over a mesh, in memory of its own. */
 export function spread(value: LocalValue, mesh: DeviceMesh, placements: readonly Placement[]): ShardedValue {
   const target = layout(mesh, value.shape, value.dtype, placements);
   const locals = target.parts.map(({ offset, shape }, rank) => {
     // Of an addend of a sum the first device of each line holds all, the others nothing.
-    const isAddend = target.placements.some((placement, axis) => placement.kind === "partial" && placement.reduction === "sum" && mesh.coordinates(rank)[axis] > 0);
+    const isAddend = target.placements.some(
+      (placement, axis) =>
+        placement.kind === "partial" && placement.reduction === "sum" && mesh.coordinates(rank)[axis] > 0,
+    );
     let part = value;
     shape.forEach((size, dim) => (part = narrowed(part, dim, offset[dim], offset[dim] + size)));
     if (!isAddend) return sentTo(part, mesh.devices[rank]);

@@ -1,6 +1,6 @@
 /**
- * Ops that no single device can do on its part, as several that all can: moments over a dimension that is split need the mean of all
- * parts first.
+ * Ops that no single device can do on its part, as several that all can: moments over a dimension that is split need
+ * the mean of all parts first.
  */
 import { mean, mul, sqrt, square, sub, sum } from "@troupe/core/executor";
 import type { Op, ReduceAttrs } from "@troupe/core/executor";
@@ -19,7 +19,8 @@ function divisor({ shape }: ShardedValue, { dims, params: [correction] = [1] }: 
 }
 
 const variance: Rewrite = {
-  applies: (x, { dims }) => x.layout.placements.some((placement) => placement.kind === "shard" && dims.includes(placement.dim)),
+  applies: (x, { dims }) =>
+    x.layout.placements.some((placement) => placement.kind === "shard" && dims.includes(placement.dim)),
   run: (run, x, attrs) => {
     const { dims, keepdim } = attrs;
     const deviation = run(sub.op, [x, run(mean.op, [x], { dims, keepdim: true })], []);
@@ -27,12 +28,20 @@ const variance: Rewrite = {
   },
 };
 
-const standardDeviation: Rewrite = { ...variance, run: (run, x, attrs) => run(sqrt.op, [variance.run(run, x, attrs)], []) };
+const standardDeviation: Rewrite = {
+  ...variance,
+  run: (run, x, attrs) => run(sqrt.op, [variance.run(run, x, attrs)], []),
+};
 
 const rewrites: Readonly<Record<string, Rewrite>> = { var: variance, std: standardDeviation };
 
 /** The result of an op that has to be done in several steps as its operand lies; empty for all others. */
-export function rewritten<A>(op: Op<A>, inputs: readonly (ShardedValue | number)[], attrs: A, run: Run): readonly ShardedValue[] {
+export function rewritten<A>(
+  op: Op<A>,
+  inputs: readonly (ShardedValue | number)[],
+  attrs: A,
+  run: Run,
+): readonly ShardedValue[] {
   const rewrite = op.kind === "reduce" ? rewrites[op.name] : undefined;
   const [x] = inputs;
   if (rewrite === undefined || typeof x === "number") return [];

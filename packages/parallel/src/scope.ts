@@ -4,8 +4,8 @@ import type { Memory, Value } from "@troupe/core/executor";
 import { ShardedMemory } from "./value.ts";
 
 /**
- * Runs `body` and frees the memory that it takes except what its results lie in. An enclosing scope (`tidy`, a gradient rule's) sees
- * the results' memory as one piece each.
+ * Runs `body` and frees the memory that it takes except what its results lie in. An enclosing scope (`tidy`, a gradient
+ * rule's) sees the results' memory as one piece each.
  */
 export function keepingResults<V extends Value>(body: () => readonly V[]): readonly V[] {
   return collectStorages(body, (results, made) => {
@@ -14,7 +14,8 @@ export function keepingResults<V extends Value>(body: () => readonly V[]): reado
     const owners = new Set<Memory>();
     for (const { identity } of results) {
       // An inner scope has made one piece of it, or it is still in its parts.
-      const pieces: readonly Memory[] = identity instanceof ShardedMemory ? [identity, ...identity.storages] : [identity];
+      const pieces: readonly Memory[] =
+        identity instanceof ShardedMemory ? [identity, ...identity.storages] : [identity];
       if (pieces.filter((piece) => fresh.delete(piece)).length > 0) owners.add(identity);
     }
     for (const memory of fresh) memory.dispose();

@@ -1,13 +1,23 @@
 /** The sharded value: one local value a device, and how they make up the whole. */
 import { InternalError } from "@troupe/core/executor";
-import type { Device, DType, Executor, LocalValue, Memory, ReductionName, Shape, Storage, Value } from "@troupe/core/executor";
+import type {
+  Device,
+  DType,
+  Executor,
+  LocalValue,
+  Memory,
+  ReductionName,
+  Shape,
+  Storage,
+  Value,
+} from "@troupe/core/executor";
 import { reduceStorages } from "./collectives.ts";
 import type { Layout } from "./layout.ts";
 import { replicate } from "./placement.ts";
 
 /**
- * The storages of a sharded value, one a device, shared by the value's views. A reduction that is still pending (a Partial placement)
- * belongs to the memory: it is finished in place, for all views at once.
+ * The storages of a sharded value, one a device, shared by the value's views. A reduction that is still pending (a
+ * Partial placement) belongs to the memory: it is finished in place, for all views at once.
  */
 export class ShardedMemory implements Memory {
   /** By rank. */
@@ -22,7 +32,9 @@ export class ShardedMemory implements Memory {
   constructor(layout: Layout, locals: readonly LocalValue[]) {
     this.storages = locals.map(({ storage }) => storage);
     this.dtype = layout.dtype;
-    this.pending = layout.placements.map((placement) => (placement.kind === "partial" ? placement.reduction : undefined));
+    this.pending = layout.placements.map((placement) =>
+      placement.kind === "partial" ? placement.reduction : undefined,
+    );
   }
 
   get birth(): number {
@@ -53,7 +65,12 @@ export class ShardedValue implements Value {
   #layout: Layout;
   #epoch: number;
 
-  constructor(layout: Layout, locals: readonly LocalValue[], memory = new ShardedMemory(layout, locals), isDetached = false) {
+  constructor(
+    layout: Layout,
+    locals: readonly LocalValue[],
+    memory = new ShardedMemory(layout, locals),
+    isDetached = false,
+  ) {
     this.#layout = layout;
     this.locals = locals;
     this.memory = memory;
@@ -70,7 +87,9 @@ export class ShardedValue implements Value {
   #refresh(): void {
     const { pending, epoch } = this.memory;
     this.#layout = this.#layout.placed(
-      this.#layout.placements.map((placement, axis) => (placement.kind === "partial" && pending[axis] === undefined ? replicate() : placement)),
+      this.#layout.placements.map((placement, axis) =>
+        placement.kind === "partial" && pending[axis] === undefined ? replicate() : placement,
+      ),
     );
     this.#epoch = epoch;
   }
@@ -107,13 +126,21 @@ export class ShardedValue implements Value {
     return this.locals.every((local) => local.isWhole);
   }
 
-  /** Finishes pending reductions, in place: what was partial is replicated. Other axes than `axis` are left alone if it is given. */
+  /**
+   * Finishes pending reductions, in place: what was partial is replicated. Other axes than `axis` are left alone if it
+   * is given.
+   */
   settle(axis?: number): this {
     const { memory } = this;
     memory.pending.forEach((reduction, own) => {
       if (reduction === undefined || (axis !== undefined && own !== axis)) return;
       for (const line of this.#layout.mesh.lines(own)) {
-        reduceStorages(line.group, line.ranks.map((rank) => memory.storages[rank]), memory.dtype, reduction);
+        reduceStorages(
+          line.group,
+          line.ranks.map((rank) => memory.storages[rank]),
+          memory.dtype,
+          reduction,
+        );
       }
       memory.finish(own);
     });

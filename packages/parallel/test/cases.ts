@@ -1,4 +1,6 @@
-/** Calls of ops for the validator of sharding rules: what they do, and operands whose dimensions divide evenly or not. */
+/**
+ * Calls of ops for the validator of sharding rules: what they do, and operands whose dimensions divide evenly or not.
+ */
 import { arange, cat, linspace, nn, stack, tensor } from "@troupe/core";
 import type { Tensor } from "@troupe/core";
 
@@ -13,12 +15,17 @@ export interface Case {
 /** Numbers of different sizes and signs, exact in float32 as are small sums of them. */
 export function numbers(...shape: number[]): Tensor {
   const count = shape.reduce((product, size) => product * size, 1);
-  return tensor(Float32Array.from({ length: count }, (_, i) => (((i * 7 + 3) % 23) - 11) / 8), { device: "mock:0" }).reshape(shape);
+  return tensor(
+    Float32Array.from({ length: count }, (_, i) => (((i * 7 + 3) % 23) - 11) / 8),
+    { device: "mock:0" },
+  ).reshape(shape);
 }
 
 /** The same, above zero. */
 export function positive(...shape: number[]): Tensor {
-  return numbers(...shape).abs().add(0.5);
+  return numbers(...shape)
+    .abs()
+    .add(0.5);
 }
 
 function whole(limit: number, ...shape: number[]): Tensor {
@@ -31,8 +38,17 @@ export function cases(m: number, n: number): Case[] {
   const x = numbers(m, n);
   const y = positive(m, n);
   const row = positive(n);
-  const one = (name: string, run: (x: Tensor) => Tensor | readonly Tensor[], input = x): Case => ({ name, inputs: [input], run });
-  const two = (name: string, a: Tensor, b: Tensor, run: (a: Tensor, b: Tensor) => Tensor | readonly Tensor[]): Case => ({ name, inputs: [a, b], run });
+  const one = (name: string, run: (x: Tensor) => Tensor | readonly Tensor[], input = x): Case => ({
+    name,
+    inputs: [input],
+    run,
+  });
+  const two = (
+    name: string,
+    a: Tensor,
+    b: Tensor,
+    run: (a: Tensor, b: Tensor) => Tensor | readonly Tensor[],
+  ): Case => ({ name, inputs: [a, b], run });
   const three = numbers(2, m, n);
   return [
     // Elementwise, linear in some operands and not in others.
@@ -90,7 +106,11 @@ export function cases(m: number, n: number): Case[] {
     two("outer and inner", x, row, (a, b) => a.matmul(b)),
     { name: "linear", inputs: [x, numbers(4, n), numbers(4)], run: (a, w, b) => F.linear(a, w, b) },
     { name: "addmm", inputs: [numbers(m, 4), x, numbers(n, 4)], run: (c, a, b) => c.addmm(a, b) },
-    { name: "conv2d", inputs: [numbers(m, 3, 4, 4), numbers(n, 3, 2, 2), row], run: (a, w, b) => F.conv2d(a, w, b, { padding: 1 }) },
+    {
+      name: "conv2d",
+      inputs: [numbers(m, 3, 4, 4), numbers(n, 3, 2, 2), row],
+      run: (a, w, b) => F.conv2d(a, w, b, { padding: 1 }),
+    },
     // Along one dimension.
     one("cumsum", (a) => a.cumsum(1)),
     one("softmax", (a) => a.softmax(1)),
@@ -111,11 +131,17 @@ export function cases(m: number, n: number): Case[] {
     two("embedding", x, whole(m, 3, 2), (w, index) => F.embedding(index, w)),
     { name: "scatterAdd", inputs: [x, whole(n, m, n), y], run: (a, index, src) => a.scatterAdd(1, index, src) },
     two("crossEntropy", x, whole(n, m), (a, labels) => F.crossEntropy(a, labels)),
-    two("crossEntropy of places", numbers(m, n, 3), whole(n, m, 3), (a, labels) => F.crossEntropy(a, labels, { reduction: "sum" })),
+    two("crossEntropy of places", numbers(m, n, 3), whole(n, m, 3), (a, labels) =>
+      F.crossEntropy(a, labels, { reduction: "sum" }),
+    ),
     // Several ops together.
     { name: "layerNorm", inputs: [x, row, numbers(n)], run: (a, w, b) => F.layerNorm(a, [n], w, b) },
     one("zerosLike, linspace", (a) => a.mul(0).add(linspace(0, 1, n, { device: "mock:0" }))),
-    { name: "batchNorm", inputs: [x, row, numbers(n)], run: (a, w, b) => (m > 1 ? F.batchNorm(a, undefined, undefined, { weight: w, bias: b, training: true }) : a) },
+    {
+      name: "batchNorm",
+      inputs: [x, row, numbers(n)],
+      run: (a, w, b) => (m > 1 ? F.batchNorm(a, undefined, undefined, { weight: w, bias: b, training: true }) : a),
+    },
     // Without a rule: everything is replicated.
     one("repeatInterleave", (a) => a.repeatInterleave(2, 0)),
     one("index", (a) => a.at(tensor([0, 0], { device: "mock:0" }))),

@@ -1,5 +1,6 @@
 /** Laying tensors out in every way, and comparing what comes of it with a single device. */
-import { noGrad, stack, Tensor } from "@troupe/core";
+import { noGrad, stack } from "@troupe/core";
+import type { Tensor } from "@troupe/core";
 import { distributeTensor, partial, placementsOf, placementText, shard } from "@troupe/parallel";
 import type { DeviceMesh, Placement } from "@troupe/parallel";
 
@@ -21,10 +22,14 @@ export function lay(x: Tensor, mesh: DeviceMesh, placements: readonly Placement[
       addends.push(x.mul(i).sub(i));
       rest = rest.sub(addends[addends.length - 1]);
     }
-    const stacked = lay(stack([rest, ...addends]), mesh, placements.map((placement, i): Placement => {
-      if (i === axis) return shard(0);
-      return placement.kind === "shard" ? shard(placement.dim + 1) : placement;
-    }));
+    const stacked = lay(
+      stack([rest, ...addends]),
+      mesh,
+      placements.map((placement, i): Placement => {
+        if (i === axis) return shard(0);
+        return placement.kind === "shard" ? shard(placement.dim + 1) : placement;
+      }),
+    );
     const made = stacked.sum(0, { dtype: x.dtype });
     const got = placementsOf(made)?.map(placementText).join(" ");
     const wanted = placements.map(placementText).join(" ");
@@ -36,7 +41,8 @@ export function lay(x: Tensor, mesh: DeviceMesh, placements: readonly Placement[
 /** The first difference between two tensors, or undefined. */
 export function difference(actual: Tensor, expected: Tensor, tolerance = 1e-4): string | undefined {
   if (actual.dtype !== expected.dtype) return `dtype ${actual.dtype} instead of ${expected.dtype}`;
-  if (actual.shape.join() !== expected.shape.join()) return `shape [${actual.shape.join()}] instead of [${expected.shape.join()}]`;
+  if (actual.shape.join() !== expected.shape.join())
+    return `shape [${actual.shape.join()}] instead of [${expected.shape.join()}]`;
   const [a, b] = [actual.dataSync(), expected.dataSync()];
   for (let i = 0; i < b.length; i++) {
     const [x, y] = [Number(a[i]), Number(b[i])];

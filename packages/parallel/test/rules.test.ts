@@ -36,10 +36,18 @@ function outcome(one: Case, inputs: readonly Tensor[]): Tensor[] {
 }
 
 /** What is wrong with a call under these placements, or undefined. */
-function mistake(one: Case, mesh: DeviceMesh, placements: readonly (readonly Placement[])[], expected: readonly Tensor[]): string | undefined {
+function mistake(
+  one: Case,
+  mesh: DeviceMesh,
+  placements: readonly (readonly Placement[])[],
+  expected: readonly Tensor[],
+): string | undefined {
   const where = `${one.name} with ${placements.map((own) => own.map(placementText).join("/")).join(", ")} on ${mesh.sizes.join(" x ")}`;
   try {
-    const actual = outcome(one, one.inputs.map((input, i) => lay(input.detach(), mesh, placements[i])));
+    const actual = outcome(
+      one,
+      one.inputs.map((input, i) => lay(input.detach(), mesh, placements[i])),
+    );
     if (actual.length !== expected.length) return `${where}: ${actual.length} results instead of ${expected.length}`;
     for (let i = 0; i < expected.length; i++) {
       const found = difference(actual[i], expected[i]);
@@ -52,7 +60,10 @@ function mistake(one: Case, mesh: DeviceMesh, placements: readonly (readonly Pla
 }
 
 function expectedOf(one: Case): Tensor[] {
-  return outcome(one, one.inputs.map((input) => input.detach()));
+  return outcome(
+    one,
+    one.inputs.map((input) => input.detach()),
+  );
 }
 
 describe("every op, and its gradient, gives the same under every combination of placements", () => {
@@ -62,26 +73,40 @@ describe("every op, and its gradient, gives the same under every combination of 
     for (const one of cases(5, 3)) {
       const expected = expectedOf(one);
       for (const placements of combinations(one.inputs.map(possiblePlacements))) {
-        const found = mistake(one, mesh, placements.map((placement) => [placement]), expected);
+        const found = mistake(
+          one,
+          mesh,
+          placements.map((placement) => [placement]),
+          expected,
+        );
         if (found !== undefined) mistakes.push(found);
       }
     }
     expect(mistakes).toEqual([]);
   }, 60_000);
 
-  for (const [title, mesh] of [["3 devices", deviceMesh(devices.slice(0, 3))], ["a mesh of 2 x 2", deviceMesh(devices, { dp: 2, tp: 2 })]] as const) {
+  for (const [title, mesh] of [
+    ["3 devices", deviceMesh(devices.slice(0, 3))],
+    ["a mesh of 2 x 2", deviceMesh(devices, { dp: 2, tp: 2 })],
+  ] as const) {
     test(`random calls, sizes and placements on ${title}`, () => {
       fc.assert(
-        fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 2, max: 6 }), fc.nat(), fc.infiniteStream(fc.nat()), (m, n, pick, picks) => {
-          const all = cases(m, n);
-          const one = all[pick % all.length];
-          const placements = one.inputs.map((input) => {
-            const own = mesh.axes.map(() => chosen(possiblePlacements(input), picks));
-            // The helper that makes addends does so for one axis.
-            return own.every(({ kind }) => kind === "partial") && own.length > 1 ? own.with(1, replicate()) : own;
-          });
-          expect(mistake(one, mesh, placements, expectedOf(one))).toBeUndefined();
-        }),
+        fc.property(
+          fc.integer({ min: 1, max: 6 }),
+          fc.integer({ min: 2, max: 6 }),
+          fc.nat(),
+          fc.infiniteStream(fc.nat()),
+          (m, n, pick, picks) => {
+            const all = cases(m, n);
+            const one = all[pick % all.length];
+            const placements = one.inputs.map((input) => {
+              const own = mesh.axes.map(() => chosen(possiblePlacements(input), picks));
+              // The helper that makes addends does so for one axis.
+              return own.every(({ kind }) => kind === "partial") && own.length > 1 ? own.with(1, replicate()) : own;
+            });
+            expect(mistake(one, mesh, placements, expectedOf(one))).toBeUndefined();
+          },
+        ),
         { numRuns: 120, seed: 7 },
       );
     }, 60_000);

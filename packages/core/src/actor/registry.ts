@@ -50,10 +50,14 @@ export function openDevices(): readonly Device[] {
 
 /**
  * The device called `name` ("cpu" is "cpu:0"), made on first use.
- * @throws DeviceError when no such kind or index exists.
+ * @throws DeviceError when no such kind or index exists, DeviceClosedError for a closed device
  */
 export function device(name: string | Device): Device {
-  if (typeof name !== "string") return name;
+  if (typeof name !== "string") {
+    // A closed one must not stand for a new one of its name.
+    name.assertOpen();
+    return name;
+  }
   const open = devices.get(name) ?? devices.get(`${name}:0`);
   if (open !== undefined) return open;
   const match = /^([a-z][a-z0-9]*)(?::(0|[1-9]\d*))?$/.exec(name);

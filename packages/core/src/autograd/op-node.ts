@@ -4,6 +4,7 @@ import type { InputName, Op, Saved } from "../ops/op.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Meta, Value } from "../tensor/value.ts";
 import { sameShape } from "../tensor/shape.ts";
+import { AccumulateGrad } from "./accumulate.ts";
 import { Node } from "./node.ts";
 import type { Edge, Gradients } from "./node.ts";
 
@@ -39,7 +40,7 @@ export function fitted(gradient: Tensor, { shape, dtype }: Meta): Tensor {
 
 /** A saved tensor was written to between its op and the gradient that needs it. */
 export function modifiedError(value: Value, expected: number, origin: Edge | undefined, op?: string): AutogradError {
-  const from = origin === undefined || origin.node.edges.length === 0 ? "" : `, which is output ${origin.slot} of ${origin.node.name},`;
+  const from = origin === undefined || origin.node instanceof AccumulateGrad ? "" : `, which is output ${origin.slot} of ${origin.node.name},`;
   return new AutogradError(
     "one of the variables needed for gradient computation has been modified by an inplace operation: " +
       `[${value.dtype} [${value.shape.join(", ")}]]${from} is at version ${value.version}; expected version ${expected} instead.`,

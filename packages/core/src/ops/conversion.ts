@@ -45,7 +45,12 @@ export function contiguous(x: Tensor): Tensor {
   return x.isContiguous() ? x : clone(x);
 }
 
-const overwrite = defineElementwise("copy", { kernel: (_a, b) => b, gradName: "Copy", grad: { a: (g) => g.mul(0), b: (g) => g } });
+/** The gradient of what was overwritten. */
+function cleared(g: Tensor): Tensor {
+  return apply(fillInPlaceOp, [g], [0]);
+}
+
+const overwrite = defineElementwise("copy", { kernel: (_a, b) => b, gradName: "Copy", grad: { a: cleared, b: (g) => g } });
 
 /** Writes `b` over `a` (`copy_`). `a` lends only its shape and its place in the graph: its contents are not read. */
 export const copyOp: Op<readonly number[]> = {
@@ -53,7 +58,7 @@ export const copyOp: Op<readonly number[]> = {
   run: (inputs, params, outputs, target) => cloneOp.run([inputs[1]], params, outputs, target),
 };
 
-const constantOver = defineElementwise("fill", { operands: 1, kernel: (_a, value) => value, grad: { a: (g) => g.mul(0) } });
+const constantOver = defineElementwise("fill", { operands: 1, kernel: (_a, value) => value, grad: { a: cleared } });
 
 /** Writes one number over `a` (`fill_`); as in `copyOp`, the contents of `a` are not read. */
 export const fillInPlaceOp: Op<readonly number[]> = {

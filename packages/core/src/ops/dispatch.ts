@@ -1,9 +1,8 @@
 /** From tensors to executors and back: every op call passes here, out of place (`apply`) or in place (`applyTo`). */
-import { isGradEnabled } from "../autograd/mode.ts";
+import { enableGrad, isGradEnabled, noGrad } from "../autograd/mode.ts";
 import { OpNode } from "../autograd/op-node.ts";
-import type { Edge } from "../autograd/node.ts";
+import type { Edge, Node } from "../autograd/node.ts";
 import { ViewRecord } from "../autograd/views.ts";
-import { enableGrad } from "../autograd/mode.ts";
 import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
 import { isFloat, isInteger } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -11,7 +10,7 @@ import { sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Executor, Meta, Value } from "../tensor/value.ts";
 import { local } from "./local.ts";
-import type { GradientRule, Op } from "./op.ts";
+import type { Op } from "./op.ts";
 
 /** Runs an op; for one that has several outputs use `applyAll`. */
 export function apply<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
@@ -38,39 +37,43 @@ function wrap<A>(op: Op<A>, value: Value, inputs: readonly (Tensor | number)[], 
  */
 export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
   const values = valuesOf(inputs);
-  const recorded = isRecorded(op, inputs);
-  assertWritable(target, op.name, recorded);
+  const recorded = isRecorded(op, inputs) || (isGradEnabled() && target.requiresGrad);
+  if (recorded) assertWritable(target, op.name);
   const [result] = op.infer(values, attrs);
   assertFits(result, target, op.name);
-  const node = recorded && isFloat(target.dtype) ? opNode(op, attrs, inputs, target) : undefined;
-  if (node !== undefined) keep(op, node, inputs, undefined, undefined);
+  const node = recorded && isFloat(target.dtype) ? opNode(op, attrs, inputs, target, target) : undefined;
+  if (node !== undefined) keep(op, node, inputs, undefined, undefined, target);
   const { executor } = target.value;
   (executor === local ? executorOf(values) : executor).runInto(op, values, attrs, target.value);
   target.value.version++;
   if (node !== undefined) {
     keep(op, node, [], target, undefined);
-    if (target.view$ === undefined) target.setHistory(node, 0);
-    else target.view$.rebase(target, node);
+    setInPlaceHistory(target, node, inputs.indexOf(target));
   }
   return target;
 }
 
-/** @throws AutogradError where autograd forbids writing to `target` */
-export function assertWritable(target: Tensor, op: string, recorded = isGradEnabled()): void {
-  if (!isGradEnabled()) return;
-  if (target.isLeaf && target.requiresGrad) {
-    throw new AutogradError("a leaf Variable that requires grad is being used in an in-place operation.", {
-      op,
-      remedy: "Write inside noGrad(), or to a clone().",
-    });
+/** Makes `node`, one of whose inputs `target` was (-1: none), the history of what `target` holds now. */
+export function setInPlaceHistory(target: Tensor, node: Node, input: number): void {
+  if (target.view$ === undefined) target.setHistory(node, 0);
+  else target.view$.rebase(target, node, input);
+}
+
+/** @throws AutogradError where autograd forbids a recorded write to `target` */
+export function assertWritable(target: Tensor, op: string): void {
+  const view = target.view$;
+  if (view !== undefined) {
+    view.assertReplayable(target, "is being");
+    if (view.base.isLeaf && (target.requiresGrad || view.base.requiresGrad)) throw leafError("a view of a leaf Variable", op);
   }
-  const base = target.view$?.base;
-  if (base !== undefined && base.isLeaf && base.requiresGrad && recorded) {
-    throw new AutogradError("a view of a leaf Variable that requires grad is being used in an in-place operation.", {
-      op,
-      remedy: "Write inside noGrad(), or to a clone().",
-    });
-  }
+  if (target.isLeaf && target.requiresGrad) throw leafError("a leaf Variable", op);
+}
+
+function leafError(what: string, op: string): AutogradError {
+  return new AutogradError(`${what} that requires grad is being used in an in-place operation.`, {
+    op,
+    remedy: "Write inside noGrad(), or to a clone().",
+  });
 }
 
 function assertFits(result: Meta, target: Tensor, op: string): void {
@@ -121,29 +124,42 @@ function isRecorded<A>(op: Op<A>, inputs: readonly (Tensor | number)[]): boolean
   return false;
 }
 
-function opNode<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], output: Tensor): OpNode<A> {
+/** `target`: what an in-place op writes to; its history goes on even where the op has no gradient for it. */
+function opNode<A>(op: Op<A>, attrs: A, inputs: readonly (Tensor | number)[], output: Tensor, target?: Tensor): OpNode<A> {
   const edges = new Array<Edge | undefined>(inputs.length);
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
-    edges[i] = typeof input === "number" || op.gradientOf(i) === undefined ? undefined : input.edge;
+    edges[i] = typeof input === "number" || (op.gradientOf(i) === undefined && input !== target) ? undefined : input.edge;
   }
   return new OpNode(op, attrs, edges, inputs, output.value);
 }
 
-/** Keeps what the wanted gradients read of the inputs (and, where given, of the outputs). */
-function keep<A>(op: Op<A>, node: OpNode<A>, inputs: readonly (Tensor | number)[], y: Tensor | undefined, z: Tensor | undefined): void {
+/**
+ * Keeps what the wanted gradients read of the inputs (and, where given, of the outputs). Of the `target` of an in-place op, which
+ * is written to next, a copy.
+ */
+function keep<A>(
+  op: Op<A>,
+  node: OpNode<A>,
+  inputs: readonly (Tensor | number)[],
+  y: Tensor | undefined,
+  z: Tensor | undefined,
+  target?: Tensor,
+): void {
   const { edges } = node;
   for (let i = 0; i < edges.length; i++) {
     if (edges[i] === undefined) continue;
-    const { saves } = op.gradientOf(i) as GradientRule<A>;
+    const saves = op.gradientOf(i)?.saves ?? "";
     for (let k = 0; k < saves.length; k++) {
       const letter = saves[k];
+      if (node.keeps(letter)) continue;
       if (letter === "y" || letter === "z") {
         const output = letter === "y" ? y : z;
-        if (output !== undefined) node.keep(letter, output, true);
+        if (output !== undefined) node.keep(letter, output);
       } else {
         const input = inputs[letter.charCodeAt(0) - 97];
-        if (input !== undefined && typeof input !== "number") node.keep(letter, input, false);
+        if (input === undefined || typeof input === "number") continue;
+        node.keep(letter, input === target ? noGrad(() => input.clone()) : input);
       }
     }
   }
@@ -159,5 +175,7 @@ function viewRecord<A>(op: Op<A>, input: Tensor | number, attrs: A): ViewRecord 
   if (typeof input === "number" || !isFloat(input.dtype)) return undefined;
   const outer = input.view$;
   const again = (base: Tensor): Tensor => enableGrad(() => apply(op, [base], attrs));
-  return outer === undefined ? new ViewRecord(input, again) : new ViewRecord(outer.base, (base) => again(outer.replay(base)));
+  const origin = isGradEnabled() ? "recorded" : "noGrad";
+  if (outer === undefined) return new ViewRecord(input, again, origin);
+  return new ViewRecord(outer.base, (base) => again(outer.replay(base)), outer.origin === "recorded" ? origin : outer.origin);
 }

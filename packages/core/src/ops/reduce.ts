@@ -3,6 +3,7 @@ import { setGradientOps } from "../autograd/op-node.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
 import { floatingType, isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { zerosLike } from "../tensor/creation.ts";
 import { sizesOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -185,7 +186,7 @@ function summedTo(x: Tensor, shape: Shape): Tensor {
   return lead === 0 ? summed : summed.reshape(shape);
 }
 
-setGradientOps({ sumToSize: summedTo, to: (g, dtype) => g.to(dtype) });
+setGradientOps({ sumToSize: summedTo, to: (g, dtype) => g.to(dtype), zerosLike: (g) => zerosLike(g) });
 
 // --- logic -----------------------------------------------------------------------------------------------------------
 

@@ -129,9 +129,7 @@ export function asStridedScatter(
 
 setViewOps({
   sliceOf(g, base, view) {
-    if (!(base instanceof LocalValue) || !(view instanceof LocalValue)) {
-      throw new InternalError("an in-place write through a view is recorded for local tensors only");
-    }
+    if (!(base instanceof LocalValue) || !(view instanceof LocalValue)) return { whole: g.clone(), part: undefined };
     const whole = inLayout(g, base.strides);
     return { whole, part: asStrided(whole, view.shape, view.strides, view.offset - base.offset) };
   },

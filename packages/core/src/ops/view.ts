@@ -1,5 +1,6 @@
 /** Views: ops that give another look at the same memory. Writes through a view reach its base, and back. */
 import { AutogradError, ShapeError, ValueError } from "../errors.ts";
+import { isGradEnabled } from "../autograd/mode.ts";
 import { inferSize, normalizeDim, normalizeDims, numelOf, sameShape, sizesOf, viewStrides } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -466,7 +467,7 @@ export function diagonalScatter(
  * view
  */
 function become(x: Tensor, op: string, look: (x: Tensor) => Tensor): Tensor {
-  assertWritable(x, op);
+  if (isGradEnabled() && x.requiresGrad) assertWritable(x, op);
   if (x.view$ !== undefined) {
     throw new AutogradError(`${op}() cannot change the shape of a tensor that is a view of another one`, {
       op,

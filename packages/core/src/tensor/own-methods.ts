@@ -1,9 +1,10 @@
 /** Methods of `Tensor` that stand for no table entry: moves, layout, autograd, tensors like this one, data out. */
 import type { Device } from "../actor/device.ts";
+import { device as deviceOf } from "../actor/registry.ts";
 import { backward } from "../autograd/engine.ts";
 import type { BackwardOptions } from "../autograd/engine.ts";
 import { registerHook, retainGrad, retainsGrad } from "../autograd/hooks.ts";
-import { DeviceError } from "../errors.ts";
+import { AutogradError, DeviceError } from "../errors.ts";
 import { isOptions } from "../ops/arguments.ts";
 import { clone, toDType } from "../ops/conversion.ts";
 import { toDevice } from "../ops/transfer.ts";
@@ -37,9 +38,14 @@ function targetOf(target: Target): { dtype?: DType; device?: string; copy?: bool
   if (isTensor(target)) return { dtype: target.dtype, device: target.device.name };
   if (isOptions(target)) {
     const { dtype, device, copy } = target as { dtype?: DType; device?: Device | string; copy?: boolean };
-    return { dtype, device: device === undefined ? undefined : typeof device === "string" ? device : device.name, copy };
+    return { dtype, device: device === undefined ? undefined : deviceName(device), copy };
   }
-  return { device: target.name };
+  return { device: deviceName(target) };
+}
+
+/** @throws DeviceClosedError for a closed device: a new one of its name is not what is meant */
+function deviceName(device: Device | string): string {
+  return typeof device === "string" ? device : deviceOf(device).name;
 }
 
 /**
@@ -49,7 +55,7 @@ function targetOf(target: Target): { dtype?: DType; device?: string; copy?: bool
  * @throws DeviceError for an unknown device
  */
 function moveTo(x: Tensor, device: Device | string): Tensor {
-  const moved = toDevice(x, typeof device === "string" ? device : device.name);
+  const moved = toDevice(x, deviceName(device));
   if (moved !== x) x.dispose();
   return moved;
 }
@@ -93,12 +99,16 @@ export const methods = {
   /** The same data without history; writes to one show in the other. */
   detach: (x: Tensor): Tensor => new Tensor(x.value),
   detach_: (x: Tensor): Tensor => {
+    if (x.view$ !== undefined) {
+      throw new AutogradError("Can't detach views in-place. Use detach() instead.", { op: "detach_" });
+    }
     x.setHistory(undefined, 0);
     x.requiresGrad = false;
     return x;
   },
   requiresGrad_: (x: Tensor, wanted = true): Tensor => {
-    x.requiresGrad = wanted;
+    // Of a tensor with history gradients are wanted already.
+    if (!wanted || x.isLeaf) x.requiresGrad = wanted;
     return x;
   },
   registerHook,

@@ -83,7 +83,7 @@ export class Tensor {
   }
 
   set requiresGrad(wanted: boolean) {
-    if (this.#node !== undefined) {
+    if (!this.isLeaf) {
       throw new AutogradError("you can only change requiresGrad flags of leaf variables.", {
         remedy: wanted ? undefined : "Use detach() for a tensor that shares the data and has no history.",
       });
@@ -111,6 +111,16 @@ export class Tensor {
     if (this.#node !== undefined) return { node: this.#node, slot: this.#slot };
     if (!this.#wanted) return undefined;
     return { node: (this.#accumulator ??= new AccumulateGrad(this)), slot: 0 };
+  }
+
+  /** The recorded function as it stands, without asking a view's base whether it is old. */
+  get recordedFn(): Node | undefined {
+    return this.#node;
+  }
+
+  /** Which output of `recordedFn` this tensor is. */
+  get recordedSlot(): number {
+    return this.#slot;
   }
 
   /** Of which tensor this one is a differentiable view, and how. */

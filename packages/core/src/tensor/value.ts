@@ -162,6 +162,8 @@ export class LocalValue implements Value {
   readonly strides: readonly number[];
   readonly offset: number;
   readonly contiguous: boolean;
+  /** Another executor's note about this value, such as where it has a copy. A field, since weak maps keep their keys for long. */
+  note: object | undefined = undefined;
 
   constructor(storage: Storage, dtype: DType, shape: Shape, strides: readonly number[], offset: number, contiguous = isContiguous(shape, strides)) {
     this.storage = storage;

@@ -213,6 +213,7 @@ function callPromises(make: Make): void {
     const calls = [
       () => x.add(1), () => x.dataSync(), () => x.to(other), () => noGrad(() => x.add_(1)), () => zeros(2, { device }),
       () => loss.backward(),
+      () => ones(2, { device: other }).to(device), () => ones(2, { device: other }).moveTo(device),
     ];
     for (const call of calls) expect(thrown(call)).toBeInstanceOf(DeviceClosedError);
     expect(await rejection(loss.item())).toBeInstanceOf(DeviceClosedError);

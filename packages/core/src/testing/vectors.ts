@@ -66,13 +66,16 @@ const slowKernel: LoopKernel = {
   scalars: [],
   body: [
     load(0),
-    // A chain of square roots keeps even vector units busy.
-    ...Array.from({ length: 16 }, (_, i): Node => ({ op: "sqrt", type: "float32", args: [i] })),
+    { op: "axis", type: "int32", index: 1 },
+    { op: "cast", type: "float32", args: [1] },
+    { op: "add", type: "float32", args: [0, 2] },
+    // A chain of square roots keeps even vector units busy; the index in it keeps compilers from computing it once.
+    ...Array.from({ length: 16 }, (_, i): Node => ({ op: "sqrt", type: "float32", args: [i + 3] })),
     { op: "acc", type: "float32", index: 0 },
-    { op: "add", type: "float32", args: [17, 16] },
+    { op: "add", type: "float32", args: [20, 19] },
   ],
   accumulators: [{ type: "float32", init: "0" }],
-  step: [18],
+  step: [21],
   epilogue: [{ op: "acc", type: "float32", index: 0 }],
   stores: [{ output: 0, value: 0, at: "epilogue" }],
 };

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import "@troupe/device-cpu";
 import { io, manualSeed, rand } from "@troupe/core";
 import { loadDigits } from "../digits.ts";
 

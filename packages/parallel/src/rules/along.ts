@@ -72,15 +72,19 @@ export const stackRule: Rule = {
     const { shape } = call.outputs[0];
     const along = dimOf(call.attrs, shape.length);
     const ways = shape.flatMap((_, dim): Way[] =>
-      dim === along ? [] : [{ inputs: tensors(call, () => shard(dim < along ? dim : dim - 1)), outputs: [shard(dim)] }]);
+      dim === along ? [] : [{ inputs: tensors(call, () => shard(dim < along ? dim : dim - 1)), outputs: [shard(dim)] }],
+    );
     return [...ways, addends(call)];
   },
 };
 
-// --- moves within some dimensions -----------------------------------------------------------------------------------------------
+// --- moves within some dimensions ------------------------------------------------------------------------------------
 
 /** Operand and result have one shape outside of the dimensions that `dims` names (negative ones count from the end). */
-function movingRule(dims: (attrs: never, rank: number) => readonly number[], isLinear: (attrs: never) => boolean = () => true): Rule {
+function movingRule(
+  dims: (attrs: never, rank: number) => readonly number[],
+  isLinear: (attrs: never) => boolean = () => true,
+): Rule {
   return {
     key: byAttrs,
     ways: (call) => {
@@ -93,13 +97,16 @@ function movingRule(dims: (attrs: never, rank: number) => readonly number[], isL
 }
 
 /** Flips and rolls. Without dimensions a roll goes over all elements. */
-export const orderRule = movingRule(({ dims }: { readonly dims: readonly number[] }, rank) => (dims.length === 0 ? allOf(rank) : dims));
+export const orderRule = movingRule(({ dims }: { readonly dims: readonly number[] }, rank) =>
+  dims.length === 0 ? allOf(rank) : dims,
+);
 
 /** Triangles lie in the last two dimensions. */
 export const triangleRule = movingRule(() => [-1, -2]);
 
 export const padRule = movingRule(
-  ({ pad }: { readonly pad: readonly number[] }, rank) => allOf(rank).filter((dim) => [0, 1].some((side) => (pad[2 * (rank - 1 - dim) + side] ?? 0) !== 0)),
+  ({ pad }: { readonly pad: readonly number[] }, rank) =>
+    allOf(rank).filter((dim) => [0, 1].some((side) => (pad[2 * (rank - 1 - dim) + side] ?? 0) !== 0)),
   ({ value }: { readonly value: number }) => value === 0,
 );
 
@@ -107,13 +114,15 @@ function allOf(rank: number): number[] {
   return Array.from({ length: rank }, (_, dim) => dim);
 }
 
-// --- lookups --------------------------------------------------------------------------------------------------------------------
+// --- lookups ---------------------------------------------------------------------------------------------------------
 
 /** Dimensions in which all operands and the result agree, other than the one that is looked up. */
 function agreeing(call: Call, along: number): number[] {
   const { shape } = call.outputs[0];
   return shape.flatMap((size, dim) => {
-    const agrees = call.inputs.every((input) => !isTensorMeta(input) || (input.shape.length === shape.length && input.shape[dim] === size));
+    const agrees = call.inputs.every(
+      (input) => !isTensorMeta(input) || (input.shape.length === shape.length && input.shape[dim] === size),
+    );
     return dim !== along && agrees ? [dim] : [];
   });
 }
@@ -139,7 +148,9 @@ export const scatterRule: Rule = {
   ways: (call) => {
     const rank = call.outputs[0].shape.length;
     const ways = rank === 0 ? [] : agreeing(call, dimOf(call.attrs, rank)).map((dim) => same(call, dim));
-    return call.op.name === "scatterAdd" && call.inputs.every(isTensorMeta) ? [...ways, { inputs: [partial(), replicate(), partial()], outputs: [partial()] }] : ways;
+    return call.op.name === "scatterAdd" && call.inputs.every(isTensorMeta)
+      ? [...ways, { inputs: [partial(), replicate(), partial()], outputs: [partial()] }]
+      : ways;
   },
 };
 
@@ -151,7 +162,9 @@ export const indexSelectRule: Rule = {
     if (shape.length === 0 || metaOf(call, 1).shape.length !== 1) return [];
     const along = dimOf(call.attrs, shape.length);
     return [
-      ...shape.flatMap((_, dim): Way[] => (dim === along ? [] : [{ inputs: [shard(dim), replicate()], outputs: [shard(dim)] }])),
+      ...shape.flatMap((_, dim): Way[] =>
+        dim === along ? [] : [{ inputs: [shard(dim), replicate()], outputs: [shard(dim)] }],
+      ),
       { inputs: [replicate(), shard(0)], outputs: [shard(along)] },
       { inputs: [partial(), replicate()], outputs: [partial()] },
     ];
@@ -163,10 +176,13 @@ export const indexAddRule: Rule = {
   key: byAttrs,
   ways: (call) => {
     const { shape } = call.outputs[0];
-    if (shape.length === 0 || metaOf(call, 1).shape.length !== 1 || metaOf(call, 2).shape.length !== shape.length) return [];
+    if (shape.length === 0 || metaOf(call, 1).shape.length !== 1 || metaOf(call, 2).shape.length !== shape.length)
+      return [];
     const along = dimOf(call.attrs, shape.length);
     return [
-      ...shape.flatMap((_, dim): Way[] => (dim === along ? [] : [{ inputs: [shard(dim), replicate(), shard(dim)], outputs: [shard(dim)] }])),
+      ...shape.flatMap((_, dim): Way[] =>
+        dim === along ? [] : [{ inputs: [shard(dim), replicate(), shard(dim)], outputs: [shard(dim)] }],
+      ),
       { inputs: [partial(), shard(0), shard(along)], outputs: [partial()] },
       { inputs: [partial(), replicate(), partial()], outputs: [partial()] },
     ];
@@ -198,7 +214,7 @@ export const embeddingBackwardRule: Rule = {
   },
 };
 
-// --- labels ---------------------------------------------------------------------------------------------------------------------
+// --- labels ----------------------------------------------------------------------------------------------------------
 
 /** Each place's label picks out of the classes, which lie along a dimension that the labels lack. */
 export const nllPickRule: Rule = {
@@ -206,7 +222,9 @@ export const nllPickRule: Rule = {
   ways: (call) => {
     const { dim: classes } = call.attrs as NllAttrs;
     return metaOf(call, 1).shape.map((_, dim): Way => ({
-      inputs: call.inputs.map((_input, i) => (i === 0 ? shard(dim < classes ? dim : dim + 1) : i === 1 ? shard(dim) : replicate())),
+      inputs: call.inputs.map((_input, i) =>
+        i === 0 ? shard(dim < classes ? dim : dim + 1) : i === 1 ? shard(dim) : replicate(),
+      ),
       outputs: call.outputs.map(() => shard(dim)),
     }));
   },
@@ -220,6 +238,9 @@ export const nllSpreadRule: Rule = {
       inputs: call.inputs.map((_input, i) => (i < 2 ? shard(dim) : replicate())),
       outputs: [shard(dim < classes ? dim : dim + 1)],
     }));
-    return [...ways, { inputs: call.inputs.map((_input, i) => (i === 0 ? partial() : replicate())), outputs: [partial()] }];
+    return [
+      ...ways,
+      { inputs: call.inputs.map((_input, i) => (i === 0 ? partial() : replicate())), outputs: [partial()] },
+    ];
   },
 };

@@ -1,6 +1,6 @@
 /**
- * Contractions: every letter of the index expression may be split. A letter of the result gives shards of it; a letter that is summed
- * over gives addends.
+ * Contractions: every letter of the index expression may be split. A letter of the result gives shards of it; a letter
+ * that is summed over gives addends.
  */
 import type { ContractOp, ConvolutionOp, Meta } from "@troupe/core/executor";
 import { partial, replicate, shard } from "../placement.ts";
@@ -8,7 +8,9 @@ import type { Placement } from "../placement.ts";
 import { isTensorMeta, metaOf } from "./rule.ts";
 import type { Call, Rule, Way } from "./rule.ts";
 
-/** The letters of the operands and of the result, one for each dimension (others of a convolution go through windows). */
+/**
+ * The letters of the operands and of the result, one for each dimension (others of a convolution go through windows).
+ */
 interface Spelled {
   readonly operands: readonly string[];
   readonly out: string;
@@ -22,7 +24,10 @@ export function spelled(expression: string, ranks: readonly number[]): Spelled {
     return Array.from({ length: count }, (_, at) => String.fromCharCode(64 + count - at)).join("");
   });
   const longest = leads.reduce((a, b) => (b.length > a.length ? b : a), "");
-  return { operands: left.split(",").map((index, i) => index.replace("...", leads[i])), out: out.replace("...", longest) };
+  return {
+    operands: left.split(",").map((index, i) => index.replace("...", leads[i])),
+    out: out.replace("...", longest),
+  };
 }
 
 export const contractRule: Rule = {
@@ -40,7 +45,9 @@ export const convolutionRule: Rule = {
     const [operands, out] = index.split("->");
     const ways = waysOf(call, { operands: operands.split(","), out });
     if ((call.attrs as { readonly groups: number }).groups === 1) return ways;
-    return ways.filter(({ inputs, outputs }) => [...inputs, ...outputs].every((placement, i) => isOfBatch(placement, i, operands.split(","), out)));
+    return ways.filter(({ inputs, outputs }) =>
+      [...inputs, ...outputs].every((placement, i) => isOfBatch(placement, i, operands.split(","), out)),
+    );
   },
 };
 
@@ -71,7 +78,10 @@ function letterWay(call: Call, { operands, out }: Spelled, letter: string): Way 
   });
   const at = out.indexOf(letter);
   const result: Placement = at < 0 ? partial() : shard(at);
-  const addends = call.inputs.slice(2).filter(isTensorMeta).map((addend) => addendPlacement(call, addend, at));
+  const addends = call.inputs
+    .slice(2)
+    .filter(isTensorMeta)
+    .map((addend) => addendPlacement(call, addend, at));
   return { inputs: [...inputs, ...addends], outputs: [result] };
 }
 

@@ -1,4 +1,7 @@
-/** Elementwise ops: any dimension of the result, with broadcast operands replicated; sums over devices where the kernel is linear. */
+/**
+ * Elementwise ops: any dimension of the result, with broadcast operands replicated; sums over devices where the kernel
+ * is linear.
+ */
 import { dtypeOfNumber, Graph, isFloat } from "@troupe/core/executor";
 import type { DType, ElementwiseOp, Expr, Meta } from "@troupe/core/executor";
 import { partial, replicate, shard } from "../placement.ts";
@@ -36,12 +39,19 @@ function linearWays(call: Call<readonly number[]>): Way[] {
   return ways;
 }
 
-function isLinear({ op, inputs, outputs: [{ dtype }] }: Call<readonly number[]>, addends: ReadonlySet<number>): boolean {
+function isLinear(
+  { op, inputs, outputs: [{ dtype }] }: Call<readonly number[]>,
+  addends: ReadonlySet<number>,
+): boolean {
   const { kernel } = (op as ElementwiseOp).entry;
   const compute = computeType(inputs, dtype);
   if (compute === undefined) return false;
   const graph = new Graph();
-  const values = inputs.map((input, i): Expr => (isTensorMeta(input) ? graph.load(i, input.dtype).cast(castOf(op as ElementwiseOp, i, compute)) : graph.scalar(i, compute)));
+  const values = inputs.map((input, i): Expr =>
+    isTensorMeta(input)
+      ? graph.load(i, input.dtype).cast(castOf(op as ElementwiseOp, i, compute))
+      : graph.scalar(i, compute),
+  );
   for (let param = inputs.length; param < kernel.length; param++) values.push(graph.scalar(param, compute));
   const result = kernel(...values).cast(dtype);
   const { forms, faults } = formsOf(graph.nodes, (operand) => addends.has(operand));
@@ -50,7 +60,11 @@ function isLinear({ op, inputs, outputs: [{ dtype }] }: Call<readonly number[]>,
 
 /** The dtype that the kernel computes in, where it can be told from outside: sums of other dtypes do not occur. */
 function computeType(inputs: readonly (Meta | number)[], result: DType): DType | undefined {
-  const dtypes = new Set(inputs.map((input) => (isTensorMeta(input) ? input.dtype : dtypeOfNumber(input))).filter((dtype) => dtype !== "bool"));
+  const dtypes = new Set(
+    inputs
+      .map((input) => (isTensorMeta(input) ? input.dtype : dtypeOfNumber(input)))
+      .filter((dtype) => dtype !== "bool"),
+  );
   if (isFloat(result)) return result;
   return result === "int64" && [...dtypes].every((dtype) => dtype === "int64") ? result : undefined;
 }

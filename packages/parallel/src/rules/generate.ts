@@ -1,4 +1,7 @@
-/** Generated tensors: each device makes its part, with the elements' numbers in the whole, so that the bits are those of one device. */
+/**
+ * Generated tensors: each device makes its part, with the elements' numbers in the whole, so that the bits are those of
+ * one device.
+ */
 import { sameShape } from "@troupe/core/executor";
 import type { GenerateAttrs } from "@troupe/core/executor";
 import { replicate, shard } from "../placement.ts";
@@ -12,7 +15,10 @@ export const generateRule: Rule<GenerateAttrs> = {
     const like = inputs.find(isTensorMeta);
     const everywhere: Way = { inputs: inputs.map(() => undefined), outputs: [replicate()] };
     if (like === undefined || !sameShape(like.shape, shape)) return [everywhere];
-    return [...shape.map((_, dim): Way => ({ inputs: inputs.map(() => shard(dim)), outputs: [shard(dim)] })), everywhere];
+    return [
+      ...shape.map((_, dim): Way => ({ inputs: inputs.map(() => shard(dim)), outputs: [shard(dim)] })),
+      everywhere,
+    ];
   },
   localRun: ({ op }, { outputs: [out] }, rank) => {
     const { shape, offset } = out.parts[rank];

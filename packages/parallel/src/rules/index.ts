@@ -1,12 +1,26 @@
 /**
- * The rule of each op: derived from what its kind says, or stated under its name. An op without one runs on every device with all
- * operands replicated, which is always right.
+ * The rule of each op: derived from what its kind says, or stated under its name. An op without one runs on every
+ * device with all operands replicated, which is always right.
  */
 import { diagonalOp, selectOp, sliceOp, unfoldOp } from "@troupe/core/executor";
 import type { Op } from "@troupe/core/executor";
 import {
-  catRule, embeddingBackwardRule, embeddingRule, gatherRule, indexAddRule, indexSelectRule, nllPickRule, nllSpreadRule, orderRule, padRule,
-  scanRule, scatterRule, sortRule, stackRule, triangleRule, windowRule,
+  catRule,
+  embeddingBackwardRule,
+  embeddingRule,
+  gatherRule,
+  indexAddRule,
+  indexSelectRule,
+  nllPickRule,
+  nllSpreadRule,
+  orderRule,
+  padRule,
+  scanRule,
+  scatterRule,
+  sortRule,
+  stackRule,
+  triangleRule,
+  windowRule,
 } from "./along.ts";
 import { contractRule, convolutionRule } from "./contract.ts";
 import { elementwiseRule } from "./elementwise.ts";
@@ -72,6 +86,6 @@ const rules = new WeakMap<object, { readonly rule: Rule | undefined }>();
 /** The rule of an op, or undefined where there is none. */
 export function ruleOf<A>(op: Op<A>): Rule<A> | undefined {
   let found = rules.get(op);
-  if (found === undefined) rules.set(op, (found = { rule: stated[op.name] ?? derived(op as unknown as Op<never>) }));
+  if (found === undefined) rules.set(op, (found = { rule: stated[op.name] ?? derived(op) }));
   return found.rule as Rule<A> | undefined;
 }

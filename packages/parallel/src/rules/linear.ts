@@ -1,6 +1,6 @@
 /**
- * What the scalar expression of a kernel tells about sums over devices: an expression that is linear in some operands may run on each
- * device's addends of them.
+ * What the scalar expression of a kernel tells about sums over devices: an expression that is linear in some operands
+ * may run on each device's addends of them.
  */
 import { isFloat } from "@troupe/core/executor";
 import type { KernelNode } from "@troupe/core/executor";
@@ -14,8 +14,14 @@ import type { KernelNode } from "@troupe/core/executor";
  */
 export type Form = "zero" | "free" | "linear" | "other";
 
-/** The form of every node of an expression; `isAddend` says which operands are in question, `faults` whether a check looks at one. */
-export function formsOf(nodes: readonly KernelNode[], isAddend: (operand: number) => boolean): { readonly forms: readonly Form[]; readonly faults: boolean } {
+/**
+ * The form of every node of an expression; `isAddend` says which operands are in question, `faults` whether a check
+ * looks at one.
+ */
+export function formsOf(
+  nodes: readonly KernelNode[],
+  isAddend: (operand: number) => boolean,
+): { readonly forms: readonly Form[]; readonly faults: boolean } {
   const forms: Form[] = [];
   let faults = false;
   for (const node of nodes) {
@@ -26,38 +32,39 @@ export function formsOf(nodes: readonly KernelNode[], isAddend: (operand: number
   return { forms, faults };
 }
 
-function formOf(node: KernelNode, forms: readonly Form[], nodes: readonly KernelNode[], isAddend: (operand: number) => boolean): Form {
-  switch (node.op) {
-    case "const":
-      return Number(node.value) === 0 ? "zero" : "free";
-    case "scalar": case "axis": case "size": case "acc": case "other":
-      return "free";
-    case "load": {
-      const places = [...(node.indirect ?? []).map(({ value }) => forms[value]), ...(node.guard === undefined ? [] : [forms[node.guard]])];
-      if (places.some(depends)) return "other";
-      return isAddend(node.index) ? "linear" : "free";
-    }
-    case "neg":
-      return forms[node.args[0]];
-    case "cast": {
-      const form = forms[node.args[0]];
-      return form === "linear" && !keepsSums(nodes[node.args[0]].type, node.type) ? "other" : form;
-    }
-    case "add": case "sub":
-      return joined(forms[node.args[0]], forms[node.args[1]]);
-    case "mul":
-      return product(forms[node.args[0]], forms[node.args[1]]);
-    case "div": {
-      const [over, under] = [forms[node.args[0]], forms[node.args[1]]];
-      if (depends(under) || (over === "linear" && !isFloat(node.type))) return "other";
-      return over;
-    }
-    case "select":
-      return depends(forms[node.args[0]]) ? "other" : joined(forms[node.args[1]], forms[node.args[2]]);
-    default:
-      return node.args.some((arg) => depends(forms[arg])) ? "other" : "free";
+function formOf(
+  node: KernelNode,
+  forms: readonly Form[],
+  nodes: readonly KernelNode[],
+  isAddend: (operand: number) => boolean,
+): Form {
+  if (node.op === "const") return Number(node.value) === 0 ? "zero" : "free";
+  if (node.op === "load") {
+    const places = [
+      ...(node.indirect ?? []).map(({ value }) => value),
+      ...(node.guard === undefined ? [] : [node.guard]),
+    ];
+    if (places.some((place) => depends(forms[place]))) return "other";
+    return isAddend(node.index) ? "linear" : "free";
   }
+  if (!("args" in node)) return "free";
+  const args = node.args.map((arg) => forms[arg]);
+  const combine = combinations[node.op];
+  if (combine === undefined) return args.some(depends) ? "other" : "free";
+  const form = combine(...args);
+  return form === "linear" && !keepsSums(node, nodes) ? "other" : form;
 }
+
+/** How forms combine in the operations that can keep sums; all others cannot. */
+const combinations: Readonly<Record<string, ((...args: Form[]) => Form) | undefined>> = {
+  neg: (x) => x,
+  cast: (x) => x,
+  add: joined,
+  sub: joined,
+  mul: product,
+  div: (over, under) => (depends(under) ? "other" : over),
+  select: (condition, yes, no) => (depends(condition) ? "other" : joined(yes, no)),
+};
 
 function depends(form: Form): boolean {
   return form === "linear" || form === "other";
@@ -77,7 +84,12 @@ function product(a: Form, b: Form): Form {
   return a === "zero" || b === "zero" ? "zero" : "free";
 }
 
-/** Whether converting addends gives addends of the converted sum. Narrower whole numbers may have wrapped. */
-function keepsSums(from: string, to: string): boolean {
-  return (to === "float32" || to === "float64") && (from === "float32" || from === "float64" || from === "int64");
+/**
+ * Whether dtypes allow it: narrow whole numbers may have wrapped before a conversion, and their quotients are cut off.
+ */
+function keepsSums(node: KernelNode, nodes: readonly KernelNode[]): boolean {
+  if (node.op === "div") return isFloat(node.type);
+  if (node.op !== "cast") return true;
+  const { type } = nodes[node.args[0]];
+  return isFloat(node.type) && (isFloat(type) || type === "int64");
 }

@@ -1,6 +1,6 @@
 /**
- * Reductions: dimensions that stay may be sharded; over a sharded dimension that goes, each device reduces its part, and what joins
- * the results is read off the reduction's step.
+ * Reductions: dimensions that stay may be sharded; over a sharded dimension that goes, each device reduces its part,
+ * and what joins the results is read off the reduction's step.
  */
 import { Graph, mul, numelOf, sum } from "@troupe/core/executor";
 import type { Expr, LocalValue, Meta, Place, ReduceAttrs, ReduceOp, ReductionName } from "@troupe/core/executor";
@@ -19,7 +19,10 @@ export const reduceRule: Rule<ReduceAttrs> = {
       ...(joint?.isLinear === true ? [{ inputs: [partial()], outputs: call.outputs.map(() => partial()) }] : []),
     ];
   },
-  localRun: (call, { inputs: [x] }) => (call.op.name === "mean" && x !== undefined && x.parts.some((part) => numelOf(part.shape) !== numelOf(x.shape)) ? meanOfPart(call) : undefined),
+  localRun: (call, { inputs: [x] }) =>
+    call.op.name === "mean" && x !== undefined && x.parts.some((part) => numelOf(part.shape) !== numelOf(x.shape))
+      ? meanOfPart(call)
+      : undefined,
 };
 
 function keptWay({ attrs: { dims, keepdim }, outputs }: Call<ReduceAttrs>, dim: number): Way | undefined {
@@ -49,13 +52,23 @@ function jointOf(call: Call<ReduceAttrs>): Joint | undefined {
   if (name === "mean") return { reduction: "sum", isLinear: true };
   const { dtype } = metaOf(call, 0);
   const reduction = typeof entry.reduction === "function" ? entry.reduction(call.attrs) : entry.reduction;
-  if (entry.issue !== undefined || reduction.finish !== undefined || reduction.ordered === true || call.outputs.length !== 1) return undefined;
+  if (
+    entry.issue !== undefined ||
+    reduction.finish !== undefined ||
+    reduction.ordered === true ||
+    call.outputs.length !== 1
+  )
+    return undefined;
   const { compute } = entry.type(dtype, call.attrs.dtype);
   const accumulators = reduction.accumulators(compute);
   if (accumulators.length !== 1) return undefined;
   const graph = new Graph();
   const state = graph.accumulator(0, accumulators[0].type);
-  const place: Place = { index: () => graph.axis(0), count: () => graph.size(0), param: (i) => graph.scalar(i, compute) };
+  const place: Place = {
+    index: () => graph.axis(0),
+    count: () => graph.size(0),
+    param: (i) => graph.scalar(i, compute),
+  };
   const [next] = reduction.step([state], [graph.load(0, dtype).cast(compute)], place);
   return stepJoint(graph, state, next);
 }

@@ -22,12 +22,19 @@ export interface Call<A = unknown> {
   readonly count: number;
   /** Some dimension is split along several axes: parts are not simply `count` equal ones. */
   readonly isNested: boolean;
-  /** A reduction is pending in an operand (or in the target that is written): ways with Partial inputs are of interest. */
+  /**
+   * A reduction is pending in an operand (or in the target that is written): ways with Partial inputs are of interest.
+   */
   readonly isPending: boolean;
 }
 
 /** Runs one device's part. */
-export type LocalRun<A> = (inputs: readonly (LocalValue | number)[], attrs: A, outputs: readonly Meta[], target?: LocalValue) => LocalValue[];
+export type LocalRun<A> = (
+  inputs: readonly (LocalValue | number)[],
+  attrs: A,
+  outputs: readonly Meta[],
+  target?: LocalValue,
+) => LocalValue[];
 
 export interface Rule<A = unknown> {
   /** What the ways depend on beside the op and its operands. Default: nothing. */

@@ -1,6 +1,6 @@
 /**
- * Views: a dimension that passes through whole may be sharded. What a device has of the view is the view of what it has, by the same
- * map of dimensions; reshapes split and join dimensions where the parts' borders stay borders.
+ * Views: a dimension that passes through whole may be sharded. What a device has of the view is the view of what it
+ * has, by the same map of dimensions; reshapes split and join dimensions where the parts' borders stay borders.
  */
 import { contiguousValue, copyInto, numelOf, viewOf, viewStrides } from "@troupe/core/executor";
 import type { AdjointAttrs, LocalValue, Shape, ViewMap, ViewOp } from "@troupe/core/executor";
@@ -25,7 +25,7 @@ function looking(look: (x: LocalValue) => LocalValue): LocalRun<unknown> {
   };
 }
 
-// --- views by a map of dimensions -----------------------------------------------------------------------------------------------
+// --- views by a map of dimensions ------------------------------------------------------------------------------------
 
 function mapOf({ entry }: ViewOp<unknown>, shape: Shape, attrs: unknown): ViewMap | undefined {
   return "map" in entry ? entry.map(shape, attrs) : undefined;
@@ -53,7 +53,10 @@ export const viewRule: Rule = {
     const { shape } = metaOf(call, 0);
     const map = mapOf(call.op as ViewOp<unknown>, shape, call.attrs);
     if (map === undefined) return [];
-    return [...passages(map, shape).map(({ from, to }) => ({ inputs: [shard(from)], outputs: [shard(to)] })), movedAddends(call)];
+    return [
+      ...passages(map, shape).map(({ from, to }) => ({ inputs: [shard(from)], outputs: [shard(to)] })),
+      movedAddends(call),
+    ];
   },
   localRun: (call, { outputs: [out] }, rank) => {
     const map = mapOf(call.op as ViewOp<unknown>, metaOf(call, 0).shape, call.attrs);
@@ -62,7 +65,9 @@ export const viewRule: Rule = {
     return looking((x) => {
       let { offset } = x;
       map.start?.forEach((index, dim) => (offset += index * x.strides[dim]));
-      const strides = map.dims.map(({ along }) => along.reduce((stride, { dim, step }) => stride + x.strides[dim] * step, 0));
+      const strides = map.dims.map(({ along }) =>
+        along.reduce((stride, { dim, step }) => stride + x.strides[dim] * step, 0),
+      );
       return viewOf(x, { shape, strides, offset });
     });
   },
@@ -79,7 +84,9 @@ export function aroundRule(view: ViewOp<never>, isAdjoint: boolean): Rule {
       if (map === undefined) return [];
       // The whole comes as the first operand of a replacement, the part as its second one, or alone.
       const ways = passages(map, shape).map(({ from, to }): Way => ({
-        inputs: call.inputs.map((input, i) => (isTensorMeta(input) ? shard(!isAdjoint && i === 0 ? from : to) : replicate())),
+        inputs: call.inputs.map((input, i) =>
+          isTensorMeta(input) ? shard(!isAdjoint && i === 0 ? from : to) : replicate(),
+        ),
         outputs: [shard(from)],
       }));
       const isLinear = call.inputs.every((input) => isTensorMeta(input) || input === 0);
@@ -88,14 +95,17 @@ export function aroundRule(view: ViewOp<never>, isAdjoint: boolean): Rule {
     localRun: (call, { outputs: [out] }, rank) => {
       if (!isAdjoint) return undefined;
       const { shape } = out.parts[rank];
-      return (inputs, attrs, outputs, target) => call.op.run(inputs, { ...(attrs as AdjointAttrs<unknown>), shape }, outputs, target);
+      return (inputs, attrs, outputs, target) =>
+        call.op.run(inputs, { ...(attrs as AdjointAttrs<unknown>), shape }, outputs, target);
     },
   };
 }
 
-// --- reshapes -------------------------------------------------------------------------------------------------------------------
+// --- reshapes --------------------------------------------------------------------------------------------------------
 
-/** Neighbouring dimensions of the input that become neighbouring dimensions of the result, as few as possible together. */
+/**
+ * Neighbouring dimensions of the input that become neighbouring dimensions of the result, as few as possible together.
+ */
 interface Regrouping {
   readonly from: readonly number[];
   readonly to: readonly number[];
@@ -130,10 +140,13 @@ function bordersAgree(call: Call, { from, to }: Regrouping, fromDim: number, toD
   const [input, output] = [metaOf(call, 0).shape, call.outputs[0].shape];
   if (input[fromDim] === output[toDim]) return true;
   if (call.isNested) return false;
-  const rest = (dims: readonly number[], shape: Shape, dim: number): number => dims.reduce((product, own) => (own > dim ? product * shape[own] : product), 1);
+  const rest = (dims: readonly number[], shape: Shape, dim: number): number =>
+    dims.reduce((product, own) => (own > dim ? product * shape[own] : product), 1);
   const [inner, outer] = [rest(from, input, fromDim), rest(to, output, toDim)];
   return Array.from({ length: call.count }, (_, index) => index).every(
-    (index) => shardRange(input[fromDim], index, call.count).to * inner === shardRange(output[toDim], index, call.count).to * outer,
+    (index) =>
+      shardRange(input[fromDim], index, call.count).to * inner ===
+      shardRange(output[toDim], index, call.count).to * outer,
   );
 }
 
@@ -154,7 +167,11 @@ export const reshapeRule: Rule = {
       const strides = viewStrides(x.shape, x.strides, shape);
       if (strides !== undefined) return viewOf(x, { shape, strides, offset: x.offset });
       const dense = contiguousValue(x);
-      return viewOf(dense, { shape, strides: viewStrides(dense.shape, dense.strides, shape) ?? [], offset: dense.offset });
+      return viewOf(dense, {
+        shape,
+        strides: viewStrides(dense.shape, dense.strides, shape) ?? [],
+        offset: dense.offset,
+      });
     });
   },
 };
