@@ -6,6 +6,8 @@ export { DeviceError, InternalError, ShapeError, TroupeError, ValueError } from 
 export { dtypeOfNumber, isFloat, itemSize, type DType } from "./tensor/dtype.ts";
 export { contiguousStrides, numelOf, sameShape, viewStrides, type Shape } from "./tensor/shape.ts";
 export { allocate, collectStorages, LocalValue, type Executor, type Memory, type Meta, type Storage, type Value } from "./tensor/value.ts";
+export { isHeld } from "./tensor/memory.ts";
+export { inBatchRows, type BatchRows } from "./tensor/generator.ts";
 export { device, type Device } from "./actor/device.ts";
 export { group, type Group, type CollectiveOperand } from "./actor/groups.ts";
 export type { ReductionName } from "./actor/protocol.ts";

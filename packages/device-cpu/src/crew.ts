@@ -21,7 +21,7 @@ export class Crew {
       maxThreads: threads,
       idleTimeout: Infinity,
       // `node --input-type=module -e ...` passes this on, and no thread starts with it.
-      execArgv: process.execArgv.filter((argument) => !argument.startsWith("--input-type")),
+      execArgv: process.execArgv.some((a) => a.startsWith("--input-type")) ? [] : undefined,
       // Idle threads must not sit in the pool's own wait: they run loops that the pool knows nothing about.
       atomics: "disabled",
       loadBalancer: (_task, workers) => {

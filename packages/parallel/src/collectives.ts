@@ -14,29 +14,33 @@ import {
 } from "@troupe/core/executor";
 import type { CollectiveOperand, Device, DType, Group, ReductionName, Shape, Storage } from "@troupe/core/executor";
 
-/** What collectives have done so far, in this process. */
+/** What passed between devices for sharded tensors so far, in this process. */
 export interface CollectiveCounts {
   /** Calls by kind; a call is one collective of one group. */
   readonly allReduce: number;
   readonly allGather: number;
   readonly reduceScatter: number;
   readonly broadcast: number;
+  /** Transfers from one device to another. */
+  readonly send: number;
   /**
-   * Bytes that a device sends, by the ring formulas: 2 (n - 1) / n of the operand for an all-reduce, (n - 1) / n for
-   * the others.
+   * Bytes sent by all devices together. Of an operand of b bytes on each of n devices: 2 (n - 1) b for an all-reduce,
+   * which is 2 (n - 1) / n of b a device; (n - 1) b for the others.
    */
-  readonly bytesPerDevice: number;
+  readonly bytes: number;
 }
 
-const counts = { allReduce: 0, allGather: 0, reduceScatter: 0, broadcast: 0, bytesPerDevice: 0 };
+type Kind = Exclude<keyof CollectiveCounts, "bytes">;
+
+const counts = { allReduce: 0, allGather: 0, reduceScatter: 0, broadcast: 0, send: 0, bytes: 0 };
 
 export function collectiveCounts(): CollectiveCounts {
   return { ...counts };
 }
 
-function count(kind: "allReduce" | "allGather" | "reduceScatter" | "broadcast", group: Group, bytes: number): void {
+function count(kind: Kind, bytes: number, devices: number): void {
   counts[kind] += 1;
-  counts.bytesPerDevice += ((kind === "allReduce" ? 2 : 1) * bytes * (group.size - 1)) / group.size;
+  counts.bytes += (kind === "allReduce" ? 2 : 1) * bytes * (devices - 1);
 }
 
 function whole(value: LocalValue): CollectiveOperand {
@@ -54,7 +58,7 @@ export function reduceStorages(
   const [{ bytes }] = storages;
   if (bytes === 0 || group.size === 1) return;
   const elements = bytes / itemSize(dtype);
-  count("allReduce", group, bytes);
+  count("allReduce", bytes, group.size);
   group.allReduce(
     storages.map(({ id }) => ({ storage: id, byteOffset: 0, elements, dtype })),
     reduction,
@@ -76,7 +80,7 @@ export function broadcast(group: Group, source: LocalValue): LocalValue[] {
     root = 0;
   }
   if (group.size > 1) {
-    count("broadcast", group, bytes);
+    count("broadcast", bytes, group.size);
     group.broadcast(copies.map(whole), root);
   }
   return copies;
@@ -87,6 +91,7 @@ export function send(source: LocalValue, target: LocalValue): void {
   const item = itemSize(source.dtype);
   const bytes = numelOf(source.shape) * item;
   if (bytes === 0) return;
+  count("send", bytes, 2);
   source.device.copyTo(
     source.storage.id,
     source.offset * item,
@@ -156,7 +161,7 @@ export function gather(group: Group, locals: readonly LocalValue[], dim: number)
     return own;
   });
   if (numelOf(largest) > 0) {
-    count("allGather", group, numelOf(largest) * group.size * itemSize(dtype));
+    count("allGather", numelOf(largest) * group.size * itemSize(dtype), group.size);
     group.allGather(parts.map(({ buffer }) => whole(buffer)));
   }
   if (dim === 0) return parts.map((own) => own.joined(extent));
@@ -189,7 +194,7 @@ export function reduceScatter(
     return own;
   });
   if (numelOf(largest) > 0) {
-    count("reduceScatter", group, numelOf(largest) * group.size * itemSize(dtype));
+    count("reduceScatter", numelOf(largest) * group.size * itemSize(dtype), group.size);
     group.reduceScatter(
       parts.map(({ buffer }) => whole(buffer)),
       reduction,
@@ -230,7 +235,7 @@ export function reduceTogether(
     });
   };
   eachPiece((own, piece) => copyInto(own, piece));
-  count("allReduce", group, total * item);
+  count("allReduce", total * item, group.size);
   group.allReduce(buckets.map(whole), reduction);
   eachPiece((own, piece) => copyInto(piece, own));
   for (const { storage } of buckets) storage.dispose();

@@ -26,6 +26,9 @@ export interface Plan<A = unknown> {
 /** An operand: how it lies, or a number. */
 export type Lying = Layout | number;
 
+/** Plans that are remembered for one op. */
+const mostPlans = 1000;
+
 const plans = new WeakMap<object, Map<string, Plan<never> | undefined>>();
 const misses = new Map<string, number>();
 
@@ -62,6 +65,8 @@ export function decide<A>(
   else if (rule.key !== undefined) key += rule.key(attrs);
   if (known.has(key)) return known.get(key) as Plan<A> | undefined;
   const plan = planOf(mesh, op, inputs, attrs, target);
+  // Attributes that change at every call, such as a slice's start, would gather plans forever.
+  if (known.size >= mostPlans) known.clear();
   known.set(key, plan);
   return plan;
 }

@@ -6,8 +6,8 @@ import type { Plan } from "./decide.ts";
 import type { DeviceMesh } from "./mesh.ts";
 import { readParts } from "./read.ts";
 import { arrange, collect, copyOf, everywhere, redistribute, settleAll, spread } from "./redistribute.ts";
-import { rewritten } from "./rewrites.ts";
-import { keepingResults, outOfScope } from "./scope.ts";
+import { rewriteOf } from "./rewrites.ts";
+import { keepingResults, outOfScope, owningResults } from "./scope.ts";
 import { isSharded, setShardedExecutor, sharded, ShardedValue } from "./value.ts";
 
 type Operand = ShardedValue | number;
@@ -88,19 +88,26 @@ function issue<A>(plan: Plan<A>, parts: readonly (Parts | number)[], attrs: A, t
 }
 
 function compute<A>(op: Op<A>, operands: readonly Operand[], attrs: A, mesh: DeviceMesh): readonly ShardedValue[] {
-  if (op.kind === "reduce") {
-    const steps = keepingResults(() =>
-      rewritten(op, operands, attrs, (inner, inputs, own) => compute(inner, inputs, own, mesh)[0]),
-    );
-    if (steps.length > 0) return steps;
+  const steps = rewriteOf(op, operands, attrs);
+  if (steps !== undefined) {
+    return keepingResults(() => [steps((inner, inputs, own) => compute(inner, inputs, own, mesh)[0])]);
   }
   const plan = decide(mesh, op, lyingOf(operands), attrs);
-  return keepingResults(() => {
+  const scope = op.isView || !isArranged(plan, operands) ? keepingResults : owningResults;
+  return scope(() => {
     const results = issue(plan, arranged(plan, operands), attrs);
     return plan.outputs.map((layout, i) => {
       const parts = results.map((ofRank) => ofRank[i]);
       return op.isView ? viewed(operands[0], layout, parts) : new ShardedValue(layout, parts);
     });
+  });
+}
+
+/** Whether all operands lie as the plan wants them. */
+function isArranged(plan: Plan<never>, operands: readonly Operand[]): boolean {
+  return operands.every((operand, i) => {
+    const wanted = plan.inputs[i];
+    return typeof operand === "number" || wanted === undefined || wanted === operand.layout;
   });
 }
 
@@ -148,14 +155,8 @@ export const shardedExecutor: Executor = {
   run<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A): Value[] {
     if (op.name === "transfer") return transfer(sharded(inputs[0] as Value), (attrs as { readonly to: string }).to);
     const mesh = meshOf(inputs, op.name);
-    return [
-      ...compute(
-        op,
-        inputs.map((input) => operandOf(input, mesh, op.name)),
-        attrs,
-        mesh,
-      ),
-    ];
+    const operands = inputs.map((input) => operandOf(input, mesh, op.name));
+    return [...compute(op, operands, attrs, mesh)];
   },
 
   runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {

@@ -3,7 +3,7 @@
  * remembered by it.
  */
 import { itemSize, numelOf, ShapeError } from "@troupe/core/executor";
-import type { DType, Meta, Shape } from "@troupe/core/executor";
+import type { DType, Meta, ReductionName, Shape } from "@troupe/core/executor";
 import type { DeviceMesh } from "./mesh.ts";
 import { placementText, replicate, samePlacement, shardRange } from "./placement.ts";
 import type { Placement } from "./placement.ts";
@@ -23,6 +23,8 @@ export class Layout implements Meta {
   readonly placements: readonly Placement[];
   /** By rank. */
   readonly parts: readonly Part[];
+  /** The reductions that are pending, by axis. */
+  readonly pending: readonly (ReductionName | undefined)[];
   /** Tells layouts apart. */
   readonly number: number = ++made;
 
@@ -31,6 +33,7 @@ export class Layout implements Meta {
     this.shape = shape;
     this.dtype = dtype;
     this.placements = placements;
+    this.pending = placements.map((placement) => (placement.kind === "partial" ? placement.reduction : undefined));
     this.parts = mesh.devices.map((_, rank) => partOf(mesh.coordinates(rank), mesh.sizes, shape, dtype, placements));
   }
 

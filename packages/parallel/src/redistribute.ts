@@ -24,17 +24,14 @@ export function arrange(value: ShardedValue, target: Layout): readonly LocalValu
   if (value.layout === target) return value.locals;
   const { placements } = value.layout;
   placements.forEach((placement, axis) => {
-    if (
-      placement.kind === "partial" &&
-      !samePlacement(placement, target.placements[axis]) &&
-      !isScattered(placements, target.placements, axis)
-    )
-      value.settle(axis);
+    if (placement.kind !== "partial" || samePlacement(placement, target.placements[axis])) return;
+    if (!isScattered(placements, target.placements, axis)) value.settle(axis);
   });
   let transit: Transit = { layout: value.layout, locals: value.locals };
   const undone = axesToUndo(transit.layout.placements, target.placements);
-  for (let axis = undone.length - 1; axis >= 0; axis--)
+  for (let axis = undone.length - 1; axis >= 0; axis--) {
     if (undone[axis]) transit = undo(transit, axis, target.placements[axis]);
+  }
   for (let axis = 0; axis < undone.length; axis++) transit = place(transit, axis, target.placements[axis]);
   return transit.locals;
 }
@@ -80,8 +77,8 @@ function axesToUndo(from: readonly Placement[], to: readonly Placement[]): boole
     if (samePlacement(placement, to[axis]) && !undone[axis]) return;
     for (let later = axis + 1; later < from.length; later++) {
       const split = from[later];
-      if (split.kind === "shard" && (samePlacement(split, placement) || samePlacement(split, to[axis])))
-        undone[later] = true;
+      if (split.kind !== "shard") continue;
+      if (samePlacement(split, placement) || samePlacement(split, to[axis])) undone[later] = true;
     }
   });
   return undone;
@@ -141,10 +138,8 @@ function alongLines(
 ): LocalValue[] {
   const result = new Array<LocalValue>(locals.length);
   for (const { ranks, group } of mesh.lines(axis)) {
-    change(
-      ranks.map((rank) => locals[rank]),
-      group,
-    ).forEach((local, i) => (result[ranks[i]] = local));
+    const line = ranks.map((rank) => locals[rank]);
+    change(line, group).forEach((local, i) => (result[ranks[i]] = local));
   }
   return result;
 }
@@ -181,12 +176,9 @@ function settleBucket(bucket: readonly ShardedValue[]): void {
     first.settle();
     return;
   }
-  const {
-    memory,
-    layout: { mesh },
-  } = first;
+  const { memory, layout: own } = first;
   const axis = memory.pending.findIndex((reduction) => reduction !== undefined);
-  for (const { ranks, group } of mesh.lines(axis)) {
+  for (const { ranks, group } of own.mesh.lines(axis)) {
     if (group.size === 1) continue;
     const storages = bucket.map((value) => ranks.map((rank) => value.memory.storages[rank]));
     reduceTogether(group, storages, memory.dtype, memory.pending[axis] as ReductionName);

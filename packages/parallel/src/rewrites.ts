@@ -33,18 +33,16 @@ const standardDeviation: Rewrite = {
   run: (run, x, attrs) => run(sqrt.op, [variance.run(run, x, attrs)], []),
 };
 
-const rewrites: Readonly<Record<string, Rewrite>> = { var: variance, std: standardDeviation };
+const rewrites: Readonly<Record<string, Rewrite | undefined>> = { var: variance, std: standardDeviation };
 
-/** The result of an op that has to be done in several steps as its operand lies; empty for all others. */
-export function rewritten<A>(
+/** The steps of an op that no device can do on its part as the operand lies; undefined for all others. */
+export function rewriteOf<A>(
   op: Op<A>,
-  inputs: readonly (ShardedValue | number)[],
+  [x]: readonly (ShardedValue | number)[],
   attrs: A,
-  run: Run,
-): readonly ShardedValue[] {
-  const rewrite = op.kind === "reduce" ? rewrites[op.name] : undefined;
-  const [x] = inputs;
-  if (rewrite === undefined || typeof x === "number") return [];
+): ((run: Run) => ShardedValue) | undefined {
+  if (op.kind !== "reduce" || typeof x === "number") return undefined;
+  const rewrite = rewrites[op.name];
   const own = attrs as unknown as ReduceAttrs;
-  return rewrite.applies(x, own) ? [rewrite.run(run, x, own)] : [];
+  return rewrite?.applies(x, own) === true ? (run) => rewrite.run(run, x, own) : undefined;
 }

@@ -23,6 +23,11 @@ export function keepingResults<V extends Value>(body: () => readonly V[]): reado
   });
 }
 
+/** As `keepingResults`, where all that `body` takes is its results' memory. */
+export function owningResults<V extends Value>(body: () => readonly V[]): readonly V[] {
+  return collectStorages(body, (results) => results.map(({ identity }) => identity));
+}
+
 /** Runs `body` out of the care of every scope: what it takes outlives them. */
 export function outOfScope<R>(body: () => R): R {
   return collectStorages(body, () => []);

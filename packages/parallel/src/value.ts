@@ -25,16 +25,14 @@ export class ShardedMemory implements Memory {
   readonly dtype: DType;
   version = 0;
   /** What is pending along each axis of the mesh. */
-  readonly pending: (ReductionName | undefined)[];
+  pending: readonly (ReductionName | undefined)[];
   /** Counts reductions finished: layouts that say "partial" are old when it has grown. */
   epoch = 0;
 
   constructor(layout: Layout, locals: readonly LocalValue[]) {
     this.storages = locals.map(({ storage }) => storage);
     this.dtype = layout.dtype;
-    this.pending = layout.placements.map((placement) =>
-      placement.kind === "partial" ? placement.reduction : undefined,
-    );
+    this.pending = layout.pending;
   }
 
   get birth(): number {
@@ -43,7 +41,7 @@ export class ShardedMemory implements Memory {
 
   /** Notes that the reduction along `axis` was finished. */
   finish(axis: number): void {
-    this.pending[axis] = undefined;
+    this.pending = this.pending.with(axis, undefined);
     this.epoch++;
   }
 

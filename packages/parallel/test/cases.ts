@@ -108,7 +108,7 @@ export function cases(m: number, n: number): Case[] {
     { name: "addmm", inputs: [numbers(m, 4), x, numbers(n, 4)], run: (c, a, b) => c.addmm(a, b) },
     {
       name: "conv2d",
-      inputs: [numbers(m, 3, 4, 4), numbers(n, 3, 2, 2), row],
+      inputs: [numbers(m, 2, 3, 3), numbers(n, 2, 2, 2), row],
       run: (a, w, b) => F.conv2d(a, w, b, { padding: 1 }),
     },
     // Along one dimension.
@@ -117,8 +117,8 @@ export function cases(m: number, n: number): Case[] {
     one("logSoftmax over 0", (a) => a.logSoftmax(0)),
     one("sort", (a) => [...a.sort(1)]),
     one("topk", (a) => [...a.topk(2, 1)]),
-    one("maxPool2d", (a) => F.maxPool2d(a, 2), numbers(m, n, 4, 4)),
-    one("avgPool2d", (a) => F.avgPool2d(a, 2), numbers(m, n, 4, 4)),
+    one("maxPool2d", (a) => F.maxPool2d(a, 2), numbers(m, n, 2, 4)),
+    one("avgPool2d", (a) => F.avgPool2d(a, 2), numbers(m, n, 2, 4)),
     two("cat", x, numbers(2, n), (a, b) => cat([a, b], 0)),
     two("stack", x, y, (a, b) => stack([a, b], 1)),
     one("flip", (a) => a.flip([0])),

@@ -42,7 +42,8 @@ function mistake(
   placements: readonly (readonly Placement[])[],
   expected: readonly Tensor[],
 ): string | undefined {
-  const where = `${one.name} with ${placements.map((own) => own.map(placementText).join("/")).join(", ")} on ${mesh.sizes.join(" x ")}`;
+  const laid = placements.map((own) => own.map(placementText).join("/")).join(", ");
+  const where = `${one.name} with ${laid} on ${mesh.sizes.join(" x ")}`;
   try {
     const actual = outcome(
       one,

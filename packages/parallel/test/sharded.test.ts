@@ -137,7 +137,7 @@ describe("a sum over devices", () => {
 
 describe("in place", () => {
   for (const placement of [replicate(), shard(0), shard(1), partial()]) {
-    test(`writes to ${placementText(placement)} are seen by the tensor and its views, whatever the operand's placement`, () => {
+    test(`writes to ${placementText(placement)} are seen by all views, whatever the operand's placement`, () => {
       for (const other of [replicate(), shard(0), shard(1), partial()]) {
         const x = lay(matrix(), pair, [placement]);
         const view = x.t();

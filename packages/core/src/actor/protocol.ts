@@ -135,7 +135,7 @@ export const Company = {
   /** Threads that spin now, and how many may. */
   spinning: 16,
   spinLimit: 17,
-  /** Counts entries of the directory (shared/directory.ts); who misses one waits on it. */
+  /** Counts entries of the directory (directory.ts); who misses one waits on it. */
   directory: 32,
   /** Counts up while the supervisor is alive. */
   heartbeat: 48,

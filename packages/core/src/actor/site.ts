@@ -45,7 +45,10 @@ const ownFolder = new URL("..", import.meta.url).pathname;
 
 /** The first line of the stack that is neither Troupe's core nor Node's. */
 function userLine(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 100;
   const lines = new Error().stack?.split("\n").slice(1) ?? [];
+  Error.stackTraceLimit = limit;
   const foreign = [ownFolder, "node:", "/node_modules/"];
   const line = lines.find((text) => !foreign.some((part) => text.includes(part)));
   return line?.trim().replace(/^at /, "") ?? "";

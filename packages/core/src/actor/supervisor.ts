@@ -57,8 +57,8 @@ function start(): Supervisor {
 }
 
 /** Node's own arguments without those that a thread refuses. */
-function threadArguments(): string[] {
-  return process.execArgv.filter((argument) => !argument.startsWith("--input-type"));
+function threadArguments(): string[] | undefined {
+  return process.execArgv.some((a) => a.startsWith("--input-type")) ? [] : undefined;
 }
 
 function running(): Supervisor {

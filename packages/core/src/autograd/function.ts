@@ -1,11 +1,16 @@
 /** Custom differentiable functions (`torch.autograd.Function`). */
-import { AutogradError } from "../errors.ts";
+import type { Device } from "../actor/device.ts";
+import { AutogradError, DeviceError, ShapeError } from "../errors.ts";
+import { assertWritable, setInPlaceHistory } from "../ops/dispatch.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { isTensor } from "../tensor/tensor.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Shape } from "../tensor/shape.ts";
+import { isTensor, Tensor } from "../tensor/tensor.ts";
+import type { Meta } from "../tensor/value.ts";
 import { isGradEnabled, noGrad } from "./mode.ts";
 import { Node } from "./node.ts";
 import type { Edge, Gradients } from "./node.ts";
+import { fitted, freedError, modifiedError } from "./op-node.ts";
+import { ViewRecord } from "./views.ts";
 
 interface SavedTensor {
   readonly tensor: Tensor;
@@ -117,7 +122,7 @@ class CustomNode extends Node {
     const input = this.#inputs[i];
     if (input === undefined) {
       throw new AutogradError(
-        `function ${this.name} returned a gradient different from None at position ${i + 1}, but the corresponding forward input was not a Variable`,
+        `function ${this.name} returned a gradient different than None at position ${i + 1}, but the corresponding forward input was not a Variable`,
       );
     }
     if (edge === undefined) return undefined;

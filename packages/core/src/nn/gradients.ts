@@ -30,7 +30,14 @@ export function clipGradNorm_(
     const norms = gradients.map((gradient) => norm(gradient.detach(), normType).to(first.device));
     const total = norm(stack(norms), normType);
     const factor = total.add(1e-6).reciprocal().mul(maxNorm).clampMax(1);
-    for (const gradient of gradients) gradient.mul_(factor.to(gradient.device));
+    // One copy for each device.
+    const factors = new Map([[first.device, factor]]);
+    for (const gradient of gradients) {
+      const { device } = gradient;
+      let own = factors.get(device);
+      if (own === undefined) factors.set(device, (own = factor.to(device)));
+      gradient.mul_(own);
+    }
     return total;
   });
 }

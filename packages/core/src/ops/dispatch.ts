@@ -37,7 +37,7 @@ function wrap<A>(op: Op<A>, value: Value, inputs: readonly (Tensor | number)[], 
  */
 export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
   const values = valuesOf(inputs);
-  const recorded = isRecorded(op, inputs) || (isGradEnabled() && target.requiresGrad);
+  const recorded = isRecorded(op, inputs) || (isGradEnabled() && hasHistory(target));
   if (recorded) assertWritable(target, op.name);
   const [result] = op.infer(values, attrs);
   assertFits(result, target, op.name);
@@ -51,6 +51,11 @@ export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor |
     setInPlaceHistory(target, node, inputs.indexOf(target));
   }
   return target;
+}
+
+/** Whether a write to the tensor changes something that wants a gradient. */
+export function hasHistory(target: Tensor): boolean {
+  return target.requiresGrad || target.view$?.base.requiresGrad === true;
 }
 
 /** Makes `node`, one of whose inputs `target` was (-1: none), the history of what `target` holds now. */

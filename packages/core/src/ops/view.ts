@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { LocalValue } from "../tensor/value.ts";
 import type { Meta } from "../tensor/value.ts";
 import { parameters } from "./arguments.ts";
-import { apply, assertWritable } from "./dispatch.ts";
+import { apply, assertWritable, hasHistory } from "./dispatch.ts";
 import { defineAdjoint, defineScatter, defineView } from "./kinds/view.ts";
 import type { ViewDim, ViewOp } from "./kinds/view.ts";
 import type { Saved } from "./op.ts";
@@ -467,7 +467,7 @@ export function diagonalScatter(
  * view
  */
 function become(x: Tensor, op: string, look: (x: Tensor) => Tensor): Tensor {
-  if (isGradEnabled() && x.requiresGrad) assertWritable(x, op);
+  if (isGradEnabled() && hasHistory(x)) assertWritable(x, op);
   if (x.view$ !== undefined) {
     throw new AutogradError(`${op}() cannot change the shape of a tensor that is a view of another one`, {
       op,

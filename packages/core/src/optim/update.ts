@@ -8,6 +8,7 @@ import { group } from "../actor/groups.ts";
 import { ShapeError } from "../errors.ts";
 import { launch } from "../ops/launch.ts";
 import { contiguousValue, copyInto } from "../ops/moves.ts";
+import { hold } from "../tensor/memory.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Executor, LocalValue, Value } from "../tensor/value.ts";
@@ -78,10 +79,12 @@ function launchesOf(updates: readonly Update[]): Launch[] {
   });
 }
 
-/** A parameter may have been put on several devices since its last step: its state follows. */
+/** A parameter may have been put on another device, or on several, since its last step: its state follows. */
 function moveState(executor: Executor, { parameter, state }: Update): void {
   for (const tensor of state) {
     if (tensor.value.executor !== executor) tensor.replaceValue(executor.settle([tensor.value], [parameter.value])[0]);
+    else if (tensor.device !== parameter.device) tensor.replaceValue(tensor.to(parameter.device).value);
+    hold(tensor);
   }
 }
 

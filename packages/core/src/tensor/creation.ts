@@ -5,10 +5,10 @@ import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isOptions, parameters } from "../ops/arguments.ts";
 import { apply } from "../ops/dispatch.ts";
 import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randOp } from "../ops/generate.ts";
-import type { GenerateOp } from "../ops/kinds/generate.ts";
+import type { GenerateAttrs, GenerateOp } from "../ops/kinds/generate.ts";
 import { dtypeOfNumber, isDType, isFloat, isInteger, itemSize, typedArray } from "./dtype.ts";
 import type { DType, TypedArray } from "./dtype.ts";
-import { drawState } from "./generator.ts";
+import { drawState, partOfBatch } from "./generator.ts";
 import { numelOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { isTensor, Tensor } from "./tensor.ts";
@@ -65,10 +65,10 @@ function checkOptions(op: string, options: object): void {
   if (dtype !== undefined && !isDType(dtype)) throw new DTypeError(`${op}(): unknown dtype '${String(dtype)}'`, { op });
 }
 
-function generated(op: GenerateOp, shape: Shape, dtype: DType, { device, requiresGrad = false }: TensorOptions, params: readonly number[]): Tensor {
+function generated(op: GenerateOp, shape: Shape, dtype: DType, { device, requiresGrad = false }: TensorOptions, params: readonly number[], part?: GenerateAttrs["part"]): Tensor {
   const target = device === undefined ? defaultDevice() : deviceOf(device);
   assertDType(op.name, target, dtype);
-  const made = apply(op, [], { shape, dtype, device: target.name, params });
+  const made = apply(op, [], { shape, dtype, device: target.name, params, part });
   if (requiresGrad) made.requiresGrad = true;
   return made;
 }
@@ -173,7 +173,7 @@ export function rand(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("rand", args);
   const { dtype = floatDefault } = options;
   assertFloat("rand", dtype);
-  return generated(randOp, shape, dtype, options, drawState());
+  return generated(randOp, shape, dtype, options, drawState(), partOfBatch(shape));
 }
 
 /** Numbers of the standard normal distribution. */
@@ -181,7 +181,7 @@ export function randn(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("randn", args);
   const { dtype = floatDefault } = options;
   assertFloat("randn", dtype);
-  return generated(randnOp, shape, dtype, options, drawState());
+  return generated(randnOp, shape, dtype, options, drawState(), partOfBatch(shape));
 }
 
 /**
@@ -214,7 +214,7 @@ export function randint(...args: readonly (number | Shape | TensorOptions)[]): T
   if (!(high > low)) throw new ValueError(`random_ expects 'from' to be less than 'to', but got from=${low} >= to=${high}`, { op: "randint" });
   if (high - low >= 2 ** 32) throw new ValueError("randint(): the range must be below 2^32", { op: "randint" });
   const dtype = options.dtype ?? "int64";
-  return generated(randintOp, [...size], dtype, options, [...drawState(), high - low, low]);
+  return generated(randintOp, [...size], dtype, options, [...drawState(), high - low, low], partOfBatch(size));
 }
 
 /** A random permutation of 0 ... n - 1 (int64 unless said). */
@@ -234,16 +234,16 @@ export function bernoulli(probabilities: Tensor): Tensor {
 
 /** A mask like `x`: 1 with probability `p`, else 0. */
 export function bernoulliLike(x: Tensor, p: number): Tensor {
-  return apply(bernoulliOp, [x.detach()], { shape: x.shape, dtype: x.dtype, params: [...drawState(), p] });
+  return apply(bernoulliOp, [x.detach()], { shape: x.shape, dtype: x.dtype, params: [...drawState(), p], part: partOfBatch(x.shape) });
 }
 
 // --- like another tensor --------------------------------------------------------------------------------------------------------
 
-function like(op: GenerateOp, x: Tensor, options: TensorOptions, params: readonly number[]): Tensor {
+function like(op: GenerateOp, x: Tensor, options: TensorOptions, params: readonly number[], part?: GenerateAttrs["part"]): Tensor {
   checkOptions(op.name, options);
   const { dtype = x.dtype, device, requiresGrad = false } = options;
-  if (device !== undefined) return generated(op, x.shape, dtype, options, params);
-  const made = apply(op, [x.detach()], { shape: x.shape, dtype, params });
+  if (device !== undefined) return generated(op, x.shape, dtype, options, params, part);
+  const made = apply(op, [x.detach()], { shape: x.shape, dtype, params, part });
   if (requiresGrad) made.requiresGrad = true;
   return made;
 }
@@ -266,18 +266,18 @@ export function emptyLike(x: Tensor, options: TensorOptions = {}): Tensor {
 
 export function randLike(x: Tensor, options: TensorOptions = {}): Tensor {
   assertFloat("rand", options.dtype ?? x.dtype);
-  return like(randOp, x, options, drawState());
+  return like(randOp, x, options, drawState(), partOfBatch(x.shape));
 }
 
 export function randnLike(x: Tensor, options: TensorOptions = {}): Tensor {
   assertFloat("randn", options.dtype ?? x.dtype);
-  return like(randnOp, x, options, drawState());
+  return like(randnOp, x, options, drawState(), partOfBatch(x.shape));
 }
 
 export function randintLike(x: Tensor, ...args: readonly (number | TensorOptions)[]): Tensor {
   const bounds = args.filter((arg) => typeof arg === "number");
   const [low, high] = bounds.length === 1 ? [0, bounds[0]] : bounds;
-  return like(randintOp, x, (args.find((arg) => isOptions(arg)) as TensorOptions | undefined) ?? {}, [...drawState(), high - low, low]);
+  return like(randintOp, x, (args.find((arg) => isOptions(arg)) as TensorOptions | undefined) ?? {}, [...drawState(), high - low, low], partOfBatch(x.shape));
 }
 
 // --- from data ------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
 /** The random stream: a seed, and a count of the random ops so far. Both go into every random op as plain numbers. */
+import { contiguousStrides, numelOf } from "./shape.ts";
+import type { Shape } from "./shape.ts";
 
 let seed: readonly [number, number] = [randomWord(), randomWord()];
 let drawn = 0;
@@ -31,4 +33,32 @@ export function getRngState(): readonly [number, number, number] {
 export function setRngState([low, high, place]: readonly [number, number, number]): void {
   seed = [low, high];
   drawn = place;
+}
+
+/** Some rows of a batch that is computed piece by piece. */
+export interface BatchRows {
+  readonly start: number;
+  readonly count: number;
+}
+
+let rows: BatchRows | undefined;
+
+/**
+ * Runs `body`, which computes these rows of a batch: where the stream stands as it stood for the whole batch (`setRngState`), random
+ * tensors with one or several rows for each get the numbers that the whole batch's would have there. `body` is synchronous.
+ */
+export function inBatchRows<R>(part: BatchRows, body: () => R): R {
+  const outer = rows;
+  rows = part;
+  try {
+    return body();
+  } finally {
+    rows = outer;
+  }
+}
+
+/** Where a random tensor of this shape lies in the whole batch's; undefined where it is the whole. */
+export function partOfBatch(shape: Shape): { readonly base: number; readonly strides: readonly number[] } | undefined {
+  if (rows === undefined || rows.start === 0 || shape.length === 0 || shape[0] % rows.count !== 0) return undefined;
+  return { base: (numelOf(shape) / rows.count) * rows.start, strides: contiguousStrides(shape) };
 }

@@ -36,6 +36,11 @@ export function hold<T extends Tensor>(x: T): T {
   return x;
 }
 
+/** Whether `hold` was called for a tensor in this memory. */
+export function isHeld(memory: Memory): boolean {
+  return longLived.has(memory);
+}
+
 function keepMemory(result: unknown, kept: Set<Memory>): void {
   if (result instanceof Tensor) {
     kept.add(result.value.identity);

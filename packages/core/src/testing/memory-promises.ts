@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import type { Device } from "../actor/device.ts";
-import { hold, noGrad, ones, optim, tensor, Tensor, tidy, zeros } from "../index.ts";
+import { hold, noGrad, ones, optim, tensor, tidy, zeros, type Tensor } from "../index.ts";
 import type { Make } from "./tensor-promises.ts";
 
 const length = 1 << 14;

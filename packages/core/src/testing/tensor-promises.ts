@@ -29,11 +29,21 @@ export function tensorPromiseSuite(kind: string, makeDevices: MakeDevices): void
     open = [];
   });
 
-  describe(`visibility of tensors (${kind})`, () => visibilityPromises(make));
-  describe(`hand-off of tensors (${kind})`, () => handOffPromises(make));
-  describe(`mistakes at the call (${kind})`, () => callPromises(make));
-  describe(`failure in training (${kind})`, () => trainingPromises(make));
-  describe(`memory of tensors (${kind})`, () => memoryPromises(make));
+  describe(`visibility of tensors (${kind})`, () => {
+    visibilityPromises(make);
+  });
+  describe(`hand-off of tensors (${kind})`, () => {
+    handOffPromises(make);
+  });
+  describe(`mistakes at the call (${kind})`, () => {
+    callPromises(make);
+  });
+  describe(`failure in training (${kind})`, () => {
+    trainingPromises(make);
+  });
+  describe(`memory of tensors (${kind})`, () => {
+    memoryPromises(make);
+  });
 }
 
 function visibilityPromises(make: Make): void {
@@ -150,13 +160,14 @@ function handOffPromises(make: Make): void {
 function callPromises(make: Make): void {
   /** What the call throws, at once. */
   function thrown(call: () => unknown): TroupeError {
+    let error: unknown;
     try {
       call();
-    } catch (error) {
-      expect(error).toBeInstanceOf(TroupeError);
-      return error as TroupeError;
+    } catch (caught) {
+      error = caught;
     }
-    throw new Error("it did not throw");
+    expect(error).toBeInstanceOf(TroupeError);
+    return error as TroupeError;
   }
 
   test("a shape error is typed, names the op and comes at the call", () => {

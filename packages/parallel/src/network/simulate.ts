@@ -123,6 +123,5 @@ export function issueOrder({ actions, schedule }: Simulation): Issue[] {
     issues.push({ what: "action", action });
     begun.add(action);
   }
-  for (const action of leaving.slice(sent)) issues.push({ what: "transfer", action });
   return issues;
 }
