@@ -19,3 +19,4 @@ export {
 export { distributeTensor, fullTensor, meshOf, placementsOf, redistribute } from "./distribute.ts";
 export { collectiveCounts, type CollectiveCounts } from "./collectives.ts";
 export { ruleMisses } from "./decide.ts";
+export * from "./network/index.ts";

@@ -1,7 +1,15 @@
 import { manualSeed, nn, noGrad, ones, optim, randint, randn, tensor } from "@troupe/core";
 import type { Device, Tensor } from "@troupe/core";
 import { mock } from "@troupe/core/testing";
-import { collectiveCounts, dataParallel, placementsOf, ruleMisses } from "@troupe/parallel";
+import {
+  collectiveCounts,
+  dataParallel,
+  deviceMesh,
+  distributeTensor,
+  placementsOf,
+  ruleMisses,
+  shard,
+} from "@troupe/parallel";
 import { afterAll, describe, expect, test } from "vitest";
 import { difference } from "./lay.ts";
 
@@ -88,13 +96,14 @@ describe("training on several devices is training on one", () => {
     );
   });
 
-  test("an optimizer that has stepped on one device goes on", () => {
+  test("an optimizer that has stepped on one device goes on, and so it does back on one", () => {
     const steps = (moves: boolean): nn.StateDict => {
       const model = network();
       const optimizer = optimizers.Adam(model.parameters());
       let net: nn.Module = model;
       batches([4, 4, 4]).forEach(([images, labels], i) => {
         if (i === 1 && moves) net = dataParallel(model, { devices: devices.slice(0, 2) });
+        if (i === 2 && moves) net = model.to(here);
         optimizer.zeroGrad();
         F.crossEntropy(net.forward(images as never) as Tensor, labels).backward();
         optimizer.step();
@@ -103,6 +112,23 @@ describe("training on several devices is training on one", () => {
     };
     const [actual, expected] = [steps(true), steps(false)];
     for (const [name, value] of Object.entries(expected)) expect(difference(actual[name], value, 1e-5)).toBeUndefined();
+  });
+
+  test("a parameter that stayed on one device", () => {
+    const steps = (spreads: boolean): Tensor => {
+      const scale = new nn.Parameter(ones([inputs], { device: here }));
+      const optimizer = optimizers.Adam([scale]);
+      for (const [images] of batches([4, 3])) {
+        optimizer.zeroGrad();
+        const x = spreads ? distributeTensor(images, deviceMesh(devices), [shard(0)]) : images;
+        x.mul(scale).exp().mean().backward();
+        optimizer.step();
+      }
+      return scale;
+    };
+    const actual = steps(true);
+    expect(placementsOf(actual)).toBeUndefined();
+    expect(difference(actual, steps(false), 1e-5)).toBeUndefined();
   });
 
   test("clipped gradients", () => {

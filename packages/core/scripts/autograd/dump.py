@@ -214,7 +214,6 @@ def shapes_of_gradients():
     return [
         error(lambda: y.backward(tensor([1.0, 1.0, 1.0]))),
         error(lambda: torch.autograd.grad(y, x, grad_outputs=[tensor(1.0)])),
-        error(lambda: torch.autograd.backward(y, [tensor([1.0, 1.0]), tensor(1.0)])),
     ]
 
 
@@ -850,7 +849,7 @@ def custom_function_saved_changed():
     x = leaf(1, 2)
     h = x * 1
     y = Cube.apply(h)
-    h.add_(1)
+    h.mul_(3)
     return error(y.sum().backward)
 
 

@@ -8,14 +8,16 @@ import { AccumulateGrad } from "./accumulate.ts";
 import { Node } from "./node.ts";
 import type { Edge, Gradients } from "./node.ts";
 
-/** A kept tensor: what it held then. Its place in the graph is the node's edge (an input's) or the node itself (the output's). */
+/** A kept tensor: what it held then, and where its own gradient goes (for gradients of gradients). */
 class Kept {
   readonly value: Value;
   readonly version: number;
+  readonly edge: Edge | undefined;
 
-  constructor({ value }: Tensor) {
+  constructor({ value }: Tensor, edge: Edge | undefined) {
     this.value = value;
     this.version = value.version;
+    this.edge = edge;
   }
 }
 
@@ -101,9 +103,19 @@ export class OpNode<A> extends Node implements Saved {
     return this.#letters.includes(letter);
   }
 
-  keep(letter: string, tensor: Tensor): void {
+  /** Keeps an input, whose place in the graph is the one that it has now, whatever happens to the tensor later. */
+  keepInput(letter: string, tensor: Tensor): void {
+    this.#keep(letter, new Kept(tensor, this.edges[letter.charCodeAt(0) - 97]));
+  }
+
+  /** Keeps an output: `edge` leads to it. */
+  keepOutput(letter: string, tensor: Tensor, edge: Edge | undefined): void {
+    this.#keep(letter, new Kept(tensor, edge));
+  }
+
+  #keep(letter: string, kept: Kept): void {
     this.#letters += letter;
-    (this.#kept ??= []).push(new Kept(tensor));
+    (this.#kept ??= []).push(kept);
   }
 
   get y(): Tensor { return this.#open("y"); }
@@ -121,21 +133,11 @@ export class OpNode<A> extends Node implements Saved {
   #open(letter: string): Tensor {
     const kept = this.#kept?.[this.#letters.indexOf(letter)];
     if (kept === undefined) throw new AutogradError(`gradient of ${this.#op.name} reads "${letter}", which it did not save`, { op: this.#op.name });
-    if (kept.value.version !== kept.version) throw this.#modified(kept, letter);
-    const tensor = new Tensor(kept.value);
-    const edge = this.#edgeOf(letter);
+    const { value, version, edge } = kept;
+    if (value.version !== version) throw modifiedError(value, version, edge, this.#op.name);
+    const tensor = new Tensor(value);
     if (edge !== undefined) tensor.setHistory(edge.node, edge.slot);
     return tensor;
-  }
-
-  /** Where the gradient of a kept tensor goes: that of the time when it was kept, whatever happened to the tensor since. */
-  #edgeOf(letter: string): Edge | undefined {
-    if (letter === "y") return { node: this, slot: 0 };
-    return letter === "z" ? undefined : this.edges[letter.charCodeAt(0) - 97];
-  }
-
-  #modified(kept: Kept, letter: string): AutogradError {
-    return modifiedError(kept.value, kept.version, this.#edgeOf(letter), this.#op.name);
   }
 
   override apply([g]: Gradients): (Tensor | undefined)[] {

@@ -18,8 +18,7 @@ export interface DataLoaderOptions<Sample, Batch> {
 
 /**
  * Goes through a dataset in batches (`torch.utils.data.DataLoader`): `for await (const [x, y] of loader)`. Each batch
- * is a turn in
- * which memory that nobody holds any more can be freed.
+ * is a turn in which memory that nobody holds any more can be freed.
  */
 export class DataLoader<Sample, Batch = Batched<Sample>> implements AsyncIterable<Batch> {
   readonly dataset: Dataset<Sample>;

@@ -12,8 +12,7 @@ function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
 
 /**
  * Scales gradients in place so that their common norm is at most `maxNorm` (`torch.nn.utils.clip_grad_norm_`). Nothing
- * is read:
- * the factor stays on the device.
+ * is read: the factor stays on the device.
  * @param options normType: 2 by default, Infinity for the greatest absolute value
  * @returns the norm before
  */

@@ -1,7 +1,6 @@
 /**
  * `Module`: what has parameters and a `forward`. Parameters, buffers and submodules are found in a module's own fields,
- * in arrays
- * and plain objects of them too; their names are the fields' paths, as in PyTorch.
+ * in arrays and plain objects of them too; their names are the fields' paths, as in PyTorch.
  */
 import { enterSite, leaveSite } from "../actor/site.ts";
 import { noGrad } from "../autograd/mode.ts";
@@ -28,8 +27,7 @@ let running: { readonly module: Module; readonly path: string } | undefined;
 
 /**
  * The base of all networks and layers. Subclasses define `forward`; calling it records the module's path, so that
- * errors of ops
- * issued inside say where they came from.
+ * errors of ops issued inside say where they came from.
  */
 export abstract class Module {
   /** Whether layers such as dropout behave as in training. Set by `train()` and `eval()`. */
@@ -76,8 +74,7 @@ export abstract class Module {
     return name;
   }
 
-  // --- what is inside
-  // -------------------------------------------------------------------------------------------------------------
+  // --- what is inside ------------------------------------------------------------------------------------------------
 
   /** Own parameters and child modules with their names, in the order of the fields. */
   *#found(): Generator<readonly [name: string, found: Found]> {
@@ -163,7 +160,6 @@ export abstract class Module {
   }
 
   // --- state ---------------------------------------------------------------------------------------------------------
-  // -------------
 
   /** Parameters and persistent buffers by name: tensors that share the module's memory and have no history. */
   stateDict(): StateDict {
@@ -214,13 +210,11 @@ export abstract class Module {
     return { missingKeys, unexpectedKeys };
   }
 
-  // --- changing all inside
-  // ---------------------------------------------------------------------------------------------------------
+  // --- changing all inside -------------------------------------------------------------------------------------------
 
   /**
    * Moves parameters and buffers to a device or to a float dtype, in place (`torch.nn.Module.to`). Parameters stay the
-   * same
-   * objects, so optimizers remain valid. Whole-number buffers keep their dtype.
+   * same objects, so optimizers remain valid. Whole-number buffers keep their dtype.
    */
   to(...target: [Target, ...Exclude<Target, Tensor>[]]): this {
     for (const place of target) {
@@ -273,8 +267,7 @@ export abstract class Module {
     return this;
   }
 
-  // --- printing
-  // -------------------------------------------------------------------------------------------------------------------
+  // --- printing ------------------------------------------------------------------------------------------------------
 
   /** What stands in the parentheses behind the module's name. */
   extraRepr(): string {

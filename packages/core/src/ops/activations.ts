@@ -33,8 +33,7 @@ function plain(op: ElementwiseOp): (x: Tensor, ...args: Optional<[inplace: boole
   return (x, ...args) => activate(op, x, none, onlyInPlace(op.name, args));
 }
 
-// --- rectifiers
-// -----------------------------------------------------------------------------------------------------------------
+// --- rectifiers ------------------------------------------------------------------------------------------------------
 
 /** max(x, 0) (`torch.nn.functional.relu`). */
 export const relu = plain(
@@ -142,8 +141,7 @@ export function threshold(x: Tensor, ...args: Optional<[threshold: number, value
   return activate(thresholdOp, x, [bound, value], inplace);
 }
 
-// --- exponential units
-// ----------------------------------------------------------------------------------------------------------
+// --- exponential units -----------------------------------------------------------------------------------------------
 
 const eluOp = defineElementwise("elu", {
   kernel: (x, below, above, inner) => x.le(0).where(x.mul(inner).expm1().mul(below), x.mul(above)),
@@ -178,8 +176,7 @@ export function selu(x: Tensor, ...args: Optional<[inplace: boolean]>): Tensor {
   return activate(eluOp, x, [SELU_ALPHA * SELU_SCALE, SELU_SCALE, 1], onlyInPlace("selu", args));
 }
 
-// --- smooth units
-// ---------------------------------------------------------------------------------------------------------------
+// --- smooth units ----------------------------------------------------------------------------------------------------
 
 const geluOp = defineElementwise("gelu", {
   kernel: (x) => x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1)),
@@ -348,8 +345,7 @@ export function glu(x: Tensor, ...args: Optional<[dim: number]>): Tensor {
   return apply(gluOp, [x.narrow(dim, 0, size / 2), x.narrow(dim, size / 2, size / 2)], none);
 }
 
-// --- shrinkage and hard forms
-// ---------------------------------------------------------------------------------------------------
+// --- shrinkage and hard forms ----------------------------------------------------------------------------------------
 
 const hardshrinkOp = defineElementwise("hardshrink", {
   kernel: (x, lambd) => x.ge(lambd.neg()).and(x.le(lambd)).where(0, x),

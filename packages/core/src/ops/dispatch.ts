@@ -47,8 +47,8 @@ export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor |
   (executor === local ? executorOf(values) : executor).runInto(op, values, attrs, target.value);
   target.value.version++;
   if (node !== undefined) {
-    keep(op, node, [], target, undefined);
     setInPlaceHistory(target, node, inputs.indexOf(target));
+    keep(op, node, [], target, undefined);
   }
   return target;
 }
@@ -160,11 +160,11 @@ function keep<A>(
       if (node.keeps(letter)) continue;
       if (letter === "y" || letter === "z") {
         const output = letter === "y" ? y : z;
-        if (output !== undefined) node.keep(letter, output);
+        if (output !== undefined) node.keepOutput(letter, output, output.edge);
       } else {
         const input = inputs[letter.charCodeAt(0) - 97];
         if (input === undefined || typeof input === "number") continue;
-        node.keep(letter, input === target ? noGrad(() => input.clone()) : input);
+        node.keepInput(letter, input === target ? noGrad(() => input.clone()) : input);
       }
     }
   }

@@ -1,9 +1,7 @@
 /**
  * Gradient rules of elementwise entries as one launch. The formula is written once, over what kernel expressions and
- * tensors have
- * in common: as an expression it is a kernel; where the gradient itself is recorded, it runs as tensor ops, so that
- * every order of
- * derivative follows.
+ * tensors have in common: as an expression it is a kernel; where the gradient itself is recorded, it runs as tensor
+ * ops, so that every order of derivative follows.
  */
 import { isGradEnabled } from "../autograd/mode.ts";
 import { Expr } from "../kernel/build.ts";
@@ -40,8 +38,7 @@ export interface Algebra {
 
 /**
  * The gradient from the output's gradient, the saved tensors in the order of their letters, then the op's params. A
- * param is a
- * plain number where the formula runs on tensors: use it as an argument only (`x.mul(param)`).
+ * param is a plain number where the formula runs on tensors: use it as an argument only (`x.mul(param)`).
  */
 export type Formula = (...values: Algebra[]) => Algebra;
 

@@ -1,7 +1,7 @@
 /**
  * Picking each place's label out of log-probabilities, with the label's weight, and its adjoint. What negative
- * log-likelihood and
- * cross entropy are made of. A label that is no class fails on the device; `ignoreIndex` counts for nothing.
+ * log-likelihood and cross entropy are made of. A label that is no class fails on the device; `ignoreIndex` counts for
+ * nothing.
  */
 import { DTypeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";

@@ -47,8 +47,13 @@ const general: Reduction = {
   finish: ([acc], { param }) => [acc.pow(param(0).reciprocal())],
 };
 
-/** Subgradients at 0 are 0 (PyTorch's `norm_backward`). */
-function normGradient(g: Tensor, x: Tensor, norm: Tensor, p: number): Tensor {
+/** The reduction that is the norm of order `p`; its param is `p`. */
+export function normReduction(p: number): Reduction {
+  return special.get(p) ?? general;
+}
+
+/** Subgradients at 0 are 0 (PyTorch's `norm_backward`). `norm` has the reduced dimensions as 1. */
+export function normGradient(g: Tensor, x: Tensor, norm: Tensor, p: number): Tensor {
   if (p === 0) return g.mul(0).expand(x.shape);
   if (p === 1) return g.mul(x.sign());
   if (p === 2) return g.mul(x.div(norm).maskedFill(norm.eq(0), 0));
@@ -74,7 +79,7 @@ function notBroadcast(y: Tensor, x: Tensor): number[] {
 function normEntry(dtypeText: (given: string) => string, name: string): ReduceEntry {
   return {
     type: floatsOnly(name, dtypeText),
-    reduction: ({ params = [2] }) => special.get(params[0]) ?? general,
+    reduction: ({ params: [p] = [2] }) => normReduction(p),
     grad: {
       a: from("ay", (g, { a, y }, attrs) => {
         const [p] = attrs.params ?? [2];

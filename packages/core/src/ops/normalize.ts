@@ -1,7 +1,6 @@
 /**
  * Normalisation as one elementwise entry: (x - mean) / sqrt(var + eps) * weight + bias. The moments are operands, and
- * where they
- * are x's own over some dimensions, the gradient of x counts their share, so that they need none themselves.
+ * where they are x's own over some dimensions, the gradient of x counts their share, so that they need none themselves.
  */
 import { isGradEnabled } from "../autograd/mode.ts";
 import type { DType } from "../tensor/dtype.ts";

@@ -38,6 +38,7 @@ const transferOp: Op<TransferAttrs> = {
 /** The tensor on another device; the tensor itself when it is there. @throws DeviceError for an unknown device */
 export function toDevice(x: Tensor, name: string): Tensor {
   const target = deviceOf(name);
-  if (target === x.device) return x;
+  // A tensor over several devices bears the first one's name, but is not there.
+  if (target === x.device && x.value.executor.locals(x.value).length === 1) return x;
   return apply(transferOp, [x], { from: x.device.name, to: target.name });
 }

@@ -1,12 +1,12 @@
 /**
  * Issuing optimizer steps: one launch in place for each parameter, guarded by all gradients of the step. When one of
- * them is
- * poisoned, no parameter and no state changes, on any device, and the next read says why.
+ * them is poisoned, no parameter and no state changes, on any device, and the next read says why.
  */
 import type { Device } from "../actor/device.ts";
 import { group } from "../actor/groups.ts";
 import { ShapeError } from "../errors.ts";
 import { launch } from "../ops/launch.ts";
+import { local } from "../ops/local.ts";
 import { contiguousValue, copyInto } from "../ops/moves.ts";
 import { hold } from "../tensor/memory.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
@@ -82,8 +82,9 @@ function launchesOf(updates: readonly Update[]): Launch[] {
 /** A parameter may have been put on another device, or on several, since its last step: its state follows. */
 function moveState(executor: Executor, { parameter, state }: Update): void {
   for (const tensor of state) {
-    if (tensor.value.executor !== executor) tensor.replaceValue(executor.settle([tensor.value], [parameter.value])[0]);
-    else if (tensor.device !== parameter.device) tensor.replaceValue(tensor.to(parameter.device).value);
+    const isThere = tensor.value.executor === executor && tensor.device === parameter.device;
+    if (!isThere && executor === local) tensor.replaceValue(tensor.to(parameter.device).value);
+    else if (!isThere) tensor.replaceValue(executor.settle([tensor.value], [parameter.value])[0]);
     hold(tensor);
   }
 }
@@ -97,8 +98,11 @@ function assertFits({ step, parameter, gradient }: Update): void {
   }
 }
 
+/** In the parameter's dtype; a gradient over several devices comes to a parameter that is on one. */
 function gradientOf({ parameter, gradient }: Update): Value {
-  return (gradient.dtype === parameter.dtype ? gradient : gradient.to(parameter.dtype)).value;
+  const typed = gradient.dtype === parameter.dtype ? gradient : gradient.to(parameter.dtype);
+  const isSpread = parameter.value.executor === local && typed.value.executor !== local;
+  return (isSpread ? typed.to(parameter.device) : typed).value;
 }
 
 /** One launch a device. */

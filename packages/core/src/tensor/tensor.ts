@@ -89,7 +89,7 @@ export class Tensor {
       });
     }
     if (wanted && !isFloat(this.dtype)) {
-      throw new AutogradError(`only Tensors of floating point dtype can require gradients, not ${this.dtype}`);
+      throw new AutogradError("only Tensors of floating point dtype can require gradients", { remedy: `This one holds ${this.dtype}.` });
     }
     this.#wanted = wanted;
   }

@@ -79,13 +79,16 @@ function visibilityPromises(make: Make): void {
 
   test("V2 a read waits for what was issued before it and for its ancestors elsewhere, nothing more", async () => {
     const [busy, other] = make(2);
-    const points = pointsFor(busy, 300);
+    const points = pointsFor(busy, 500);
     const order: string[] = [];
     const x = ones(3, { device: busy });
     const y = ones(3, { device: other });
+    // Both devices are up and have compiled what follows.
+    x.to(other).add(y).sum().itemSync();
+    x.sum().itemSync();
     Vector.of(busy, [1]).slowSum(points);
     const reads = [
-      y.add(1).item.call(y.sum()).then(() => order.push("elsewhere")),
+      y.sum().item().then(() => order.push("elsewhere")),
       x.to(other).add(y).sum().item().then(() => order.push("from the busy one")),
     ];
     Vector.of(busy, [1]).slowSum(points);

@@ -35,18 +35,21 @@ export function measureSteps(steps: readonly Step[], sample: Tensor, repeats = 3
 }
 
 function measured(step: Step, input: Tensor, repeats: number): { cost: StageCost; output: Tensor } {
-  const x = input.detach();
-  if (x.isFloatingPoint()) x.requiresGrad = true;
-  const wanted = [x, ...step.parameters()].filter(({ requiresGrad }) => requiresGrad);
-  let output = x;
+  const leaf = input.detach();
+  if (leaf.isFloatingPoint()) leaf.requiresGrad = true;
+  const wanted = [leaf, ...step.parameters()].filter(({ requiresGrad }) => requiresGrad);
+  let output = leaf;
   const best = { forward: Infinity, backward: Infinity };
   // The first run compiles kernels: it does not count.
   for (let run = 0; run <= repeats; run++) {
+    // The step may write to its input.
+    const x = leaf.clone();
     const forward = timed(x, () => {
       output = step.forward(x);
     });
+    const gradOutputs = output.requiresGrad ? onesLike(output) : undefined;
     const backward = timed(x, () => {
-      if (output.requiresGrad) grad(output, wanted, { gradOutputs: onesLike(output), allowUnused: true });
+      if (gradOutputs !== undefined) grad(output, wanted, { gradOutputs, allowUnused: true });
     });
     if (run === 0) continue;
     best.forward = Math.min(best.forward, forward);

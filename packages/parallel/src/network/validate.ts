@@ -22,6 +22,7 @@ export class ScheduleError extends TroupeError {
  */
 export function validateSchedule(schedule: Schedule): void {
   const { actions, stages } = schedule;
+  if (stages === 0) throw new ScheduleError("a schedule of no stages");
   if (actions.length !== stages) throw new ScheduleError(`${actions.length} lists of actions for ${stages} stages`);
   actions.forEach((list, stage) => validateStage(schedule, list, stage));
   const { blocked } = resolve(schedule);

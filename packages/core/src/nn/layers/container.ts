@@ -14,8 +14,7 @@ function place(holder: Module, modules: readonly (Module | Parameter)[], from = 
 
 /**
  * Each module gets what the one before gave (`torch.nn.Sequential`): `new Sequential(new Linear(2, 3), new ReLU())`, or
- * with names
- * `new Sequential({ up: new Linear(2, 3), act: new ReLU() })`.
+ * with names `new Sequential({ up: new Linear(2, 3), act: new ReLU() })`.
  */
 export class Sequential extends Module {
   constructor(...steps: readonly Step[] | readonly [Readonly<Record<string, Step>>]) {

@@ -25,8 +25,7 @@ import { logSoftmax } from "../softmax.ts";
 import { checkReduction, pointwise, reduce, textOf } from "./loss-reduction.ts";
 import type { Maybe, Reduced, Reduction } from "./loss-reduction.ts";
 
-// --- regression
-// -----------------------------------------------------------------------------------------------------------------
+// --- regression ------------------------------------------------------------------------------------------------------
 
 /** (input - target)^2 (`torch.nn.functional.mse_loss`). */
 export const mseLoss = pointwise(squaredErrorOp);
@@ -141,8 +140,7 @@ export function gaussianNllLoss(
   return reduce("gaussianNllLoss", losses, reduction);
 }
 
-// --- probabilities
-// --------------------------------------------------------------------------------------------------------------
+// --- probabilities ---------------------------------------------------------------------------------------------------
 
 /**
  * Cross entropy of probabilities (`torch.nn.functional.binary_cross_entropy`). An input outside of [0, 1] fails on the

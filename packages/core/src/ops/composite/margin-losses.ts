@@ -12,8 +12,7 @@ import type { Optional } from "../signatures.ts";
 import { checkReduction, pointwise, reduce, textOf } from "./loss-reduction.ts";
 import type { Maybe, Reduced, Reduction } from "./loss-reduction.ts";
 
-// --- margins
-// --------------------------------------------------------------------------------------------------------------------
+// --- margins ---------------------------------------------------------------------------------------------------------
 
 /** log(1 + exp(-target * input)) (`torch.nn.functional.soft_margin_loss`); targets are 1 and -1. */
 export const softMarginLoss = pointwise(softMarginOp);
@@ -110,8 +109,7 @@ export function multilabelSoftMarginLoss(
   return reduce("multilabelSoftMarginLoss", (weight ? losses.mul(weight) : losses).mean(-1), reduction);
 }
 
-// --- distances
-// ------------------------------------------------------------------------------------------------------------------
+// --- distances -------------------------------------------------------------------------------------------------------
 
 /**
  * 1 - cosine where the target is 1, max(0, cosine - margin) where it is -1

@@ -107,8 +107,7 @@ function overChannels(parameter: Maybe, x: Tensor, fallback: number): Tensor | n
 
 /**
  * Batch normalisation of each channel (dimension 1) (`torch.nn.functional.batch_norm`; Ioffe and Szegedy 2015). With
- * `training`
- * the batch's own moments count, and the running ones, where given, are updated in place.
+ * `training` the batch's own moments count, and the running ones, where given, are updated in place.
  * @param runningMean, runningVar one number for each channel
  * @throws ShapeError, ValueError where sizes do not fit, or a training batch has one value a channel
  */
@@ -218,8 +217,7 @@ export function groupNorm(
 
 /**
  * Instance normalisation: moments of each channel of each instance (`torch.nn.functional.instance_norm`; Ulyanov et al.
- * 2016).
- * Without `useInputStats` the running moments are used.
+ * 2016). Without `useInputStats` the running moments are used.
  */
 export function instanceNorm(
   x: Tensor,
