@@ -1,5 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { backward, customFunction, enableGrad, grad, gradcheck, gradgradcheck, isGradEnabled, noGrad, tensor } from "../src/index.ts";
+import {
+  backward,
+  customFunction,
+  enableGrad,
+  grad,
+  gradcheck,
+  gradgradcheck,
+  isGradEnabled,
+  noGrad,
+  tensor,
+} from "../src/index.ts";
 import type { Tensor } from "../src/index.ts";
 import { error, float, leaf, scenario, useMockDevice } from "./autograd-scenarios.ts";
 
@@ -11,9 +21,13 @@ describe("hooks answer as PyTorch", () => {
   scenario("on leaves, in order, changing what follows, removed", "hooks_on_leaves", () => {
     const x = leaf(1, 2);
     const seen: unknown[] = [];
-    x.registerHook((g) => { seen.push(g.tolistSync()); });
+    x.registerHook((g) => {
+      seen.push(g.tolistSync());
+    });
     const handle = x.registerHook((g) => g.mul(10));
-    x.registerHook((g) => { seen.push(g.tolistSync()); });
+    x.registerHook((g) => {
+      seen.push(g.tolistSync());
+    });
     x.mul(x).sum().backward();
     handle.remove();
     x.mul(x).sum().backward();
@@ -25,7 +39,9 @@ describe("hooks answer as PyTorch", () => {
     const y = x.mul(2);
     const seen: unknown[] = [];
     y.registerHook((g) => g.add(1));
-    y.registerHook((g) => { seen.push(g.tolistSync()); });
+    y.registerHook((g) => {
+      seen.push(g.tolistSync());
+    });
     y.retainGrad();
     y.mul(y).sum().backward();
     return [seen, y.grad, x.grad];
@@ -34,7 +50,9 @@ describe("hooks answer as PyTorch", () => {
   scenario("a hook sees the sum of all that arrives, once", "hooks_see_the_sum", () => {
     const y = leaf(1).mul(2);
     const seen: unknown[] = [];
-    y.registerHook((g) => { seen.push(g.tolistSync()); });
+    y.registerHook((g) => {
+      seen.push(g.tolistSync());
+    });
     y.add(y.mul(3)).sum().backward();
     return seen;
   });
@@ -42,7 +60,9 @@ describe("hooks answer as PyTorch", () => {
   scenario("a hook from before a write sees the gradient of the value before", "hook_before_a_write", () => {
     const y = leaf(1, 2).mul(2);
     const seen: unknown[] = [];
-    y.registerHook((g) => { seen.push(g.tolistSync()); });
+    y.registerHook((g) => {
+      seen.push(g.tolistSync());
+    });
     y.mul_(10);
     y.sum().backward();
     return seen;
@@ -52,7 +72,9 @@ describe("hooks answer as PyTorch", () => {
     const y = leaf(1, 2).mul(2);
     const seen: unknown[] = [];
     y.mul_(10);
-    y.registerHook((g) => { seen.push(g.tolistSync()); });
+    y.registerHook((g) => {
+      seen.push(g.tolistSync());
+    });
     y.sum().backward();
     expect(seen).toEqual([[1, 1]]);
   });
@@ -87,8 +109,13 @@ describe("hooks answer as PyTorch", () => {
   it("a hook may remove itself, and the others still run", () => {
     const x = leaf(1);
     const seen: string[] = [];
-    const first = x.registerHook(() => { seen.push("first"); first.remove(); });
-    x.registerHook(() => { seen.push("second"); });
+    const first = x.registerHook(() => {
+      seen.push("first");
+      first.remove();
+    });
+    x.registerHook(() => {
+      seen.push("second");
+    });
     x.mul(2).backward();
     x.mul(2).backward();
     expect(seen).toEqual(["first", "second", "second"]);
@@ -97,9 +124,15 @@ describe("hooks answer as PyTorch", () => {
   it("a hook may keep its gradient: nobody writes to it or frees it later", () => {
     const x = leaf(1, 2);
     const kept: Tensor[] = [];
-    x.registerHook((g) => { kept.push(g); });
+    x.registerHook((g) => {
+      kept.push(g);
+    });
     for (let i = 0; i < 3; i++) x.mul(2).sum().backward();
-    expect(kept.map((g) => g.tolistSync())).toEqual([[2, 2], [2, 2], [2, 2]]);
+    expect(kept.map((g) => g.tolistSync())).toEqual([
+      [2, 2],
+      [2, 2],
+      [2, 2],
+    ]);
     expect(x.grad?.tolistSync()).toEqual([6, 6]);
   });
 
@@ -162,30 +195,34 @@ describe("custom functions answer as PyTorch's", () => {
     return [a, grad(a.sum(), x), error(() => y.sum().backward())];
   });
 
-  scenario("several outputs, some not differentiable; arguments that are no tensors", "custom_function_with_several_outputs", () => {
-    const seen: unknown[] = [];
-    const sumAndProduct = customFunction({
-      name: "SumAndProduct",
-      forward(context, x: Tensor, y: Tensor, factor: number) {
-        context.saveForBackward(x, y);
-        context.state.factor = factor;
-        const count = float(x.numel());
-        context.markNonDifferentiable(count);
-        return [x.add(y), x.mul(y).mul(factor), count];
-      },
-      backward(context, gs, gp) {
-        const [x, y] = context.savedTensors;
-        const { factor } = context.state as { factor: number };
-        seen.push([...context.needsInputGrad, gs.tolistSync(), gp.tolistSync()]);
-        return [gs.add(gp.mul(y).mul(factor)), gs.add(gp.mul(x).mul(factor)), undefined];
-      },
-    });
-    const [x, y] = [leaf(1, 2), leaf(3, 5)];
-    const [s, p, n] = sumAndProduct(x, y, 2);
-    s.sum().add(p.sum()).backward();
-    sumAndProduct(x, y.detach(), 3)[1].sum().backward();
-    return [x.grad, y.grad, n.requiresGrad, s.gradFn === p.gradFn, seen];
-  });
+  scenario(
+    "several outputs, some not differentiable; arguments that are no tensors",
+    "custom_function_with_several_outputs",
+    () => {
+      const seen: unknown[] = [];
+      const sumAndProduct = customFunction({
+        name: "SumAndProduct",
+        forward(context, x: Tensor, y: Tensor, factor: number) {
+          context.saveForBackward(x, y);
+          context.state.factor = factor;
+          const count = float(x.numel());
+          context.markNonDifferentiable(count);
+          return [x.add(y), x.mul(y).mul(factor), count];
+        },
+        backward(context, gs, gp) {
+          const [x, y] = context.savedTensors;
+          const { factor } = context.state as { factor: number };
+          seen.push([...context.needsInputGrad, gs.tolistSync(), gp.tolistSync()]);
+          return [gs.add(gp.mul(y).mul(factor)), gs.add(gp.mul(x).mul(factor)), undefined];
+        },
+      });
+      const [x, y] = [leaf(1, 2), leaf(3, 5)];
+      const [s, p, n] = sumAndProduct(x, y, 2);
+      s.sum().add(p.sum()).backward();
+      sumAndProduct(x, y.detach(), 3)[1].sum().backward();
+      return [x.grad, y.grad, n.requiresGrad, s.gradFn === p.gradFn, seen];
+    },
+  );
 
   scenario("wrong answers of backward are refused", "custom_function_answers_wrongly", () => {
     const wrong = customFunction({
@@ -199,17 +236,46 @@ describe("custom functions answer as PyTorch's", () => {
     const [x, t] = [leaf(1, 2), float([1, 2, 3])];
     const good = t.narrow(0, 0, 2);
     const none = undefined;
-    const answers = [[good, none], [t, none, none], [good, t, none], [good, none, none, none], [good, none, none, t]];
+    const answers = [
+      [good, none],
+      [t, none, none],
+      [good, t, none],
+      [good, none, none, none],
+      [good, none, none, t],
+    ];
     return answers.map((answer) => error(() => wrong(x, 3, answer).sum().backward()));
   });
 
-  scenario("an argument that is returned as it is gets a place of its own", "custom_function_returns_its_argument", () => {
-    const same = customFunction({ name: "Same", forward: (_context, x: Tensor) => x, backward: (_context, g) => g.mul(2) });
-    const x = leaf(1, 2);
-    const y = same(x);
-    y.sum().backward();
-    const z = same(x.mul(1));
-    return [x.grad, y.isLeaf, error(() => z.mul_(2))];
+  scenario(
+    "an argument that is returned as it is gets a place of its own",
+    "custom_function_returns_its_argument",
+    () => {
+      const same = customFunction({
+        name: "Same",
+        forward: (_context, x: Tensor) => x,
+        backward: (_context, g) => g.mul(2),
+      });
+      const x = leaf(1, 2);
+      const y = same(x);
+      y.sum().backward();
+      const z = same(x.mul(1));
+      return [x.grad, y.isLeaf, error(() => z.mul_(2))];
+    },
+  );
+
+  it("a view that forward makes refuses writes, and writes to its base end it", () => {
+    const viewed = customFunction({
+      name: "Viewed",
+      forward: (_context, x: Tensor) => x.view(1, 2),
+      backward: (_context, g) => g.view(2),
+    });
+    const base = leaf(1, 2).mul(1);
+    const view = viewed(base);
+    expect(() => view.mul_(2)).toThrow("Output 0 of ViewedBackward is a view and is being modified inplace.");
+    base.mul_(2);
+    expect(() => view.sum()).toThrow(
+      "Output 0 of ViewedBackward is a view and its base or another view of its base has been modified",
+    );
   });
 
   const doubled = customFunction({
@@ -226,12 +292,16 @@ describe("custom functions answer as PyTorch's", () => {
     const y = x.mul(1);
     const same = doubled(y) === y;
     doubled(y.narrow(0, 1, 2));
-    y.mul(float([1, 10, 100])).sum().backward();
+    y.mul(float([1, 10, 100]))
+      .sum()
+      .backward();
     return [same, y, x.grad];
   });
 
   it("forward may not write to a leaf", () => {
-    expect(() => doubled(leaf(1))).toThrow("a leaf Variable that requires grad is being used in an in-place operation.");
+    expect(() => doubled(leaf(1))).toThrow(
+      "a leaf Variable that requires grad is being used in an in-place operation.",
+    );
   });
 
   it("gradients are summed to the argument's shape and cast to its dtype", () => {
@@ -260,7 +330,12 @@ describe("custom functions answer as PyTorch's", () => {
       },
       backward(context, g) {
         const x = context.savedTensors[0].detach().requiresGrad_();
-        return g.mul(grad(enableGrad(() => cube(x).sum()), x)[0]);
+        return g.mul(
+          grad(
+            enableGrad(() => cube(x).sum()),
+            x,
+          )[0],
+        );
       },
     });
     const x = leaf(1, 2);
@@ -288,7 +363,9 @@ describe("failures in backward leave the engine usable", () => {
 
   it("in a hook", () => {
     const x = leaf(1, 2);
-    const handle = x.registerHook(() => { throw new Error("on purpose"); });
+    const handle = x.registerHook(() => {
+      throw new Error("on purpose");
+    });
     expect(() => x.mul(2).sum().backward()).toThrow("on purpose");
     expect(isGradEnabled()).toBe(true);
     handle.remove();
@@ -299,7 +376,13 @@ describe("failures in backward leave the engine usable", () => {
 
 describe("gradcheck", () => {
   it("passes right gradients, first and second order", async () => {
-    const [a, b] = [double([[0.3, -0.7], [1.2, 0.4]]), double([[0.9, 0.1]])];
+    const [a, b] = [
+      double([
+        [0.3, -0.7],
+        [1.2, 0.4],
+      ]),
+      double([[0.9, 0.1]]),
+    ];
     const f = (x: Tensor, y: Tensor): Tensor => x.mul(y).tanh().matmul(x).sum(0);
     await expect(gradcheck(f, [a, b])).resolves.toBe(true);
     await expect(gradgradcheck(f, [a, b])).resolves.toBe(true);
@@ -314,7 +397,13 @@ describe("gradcheck", () => {
       z.t().at(1).sin_();
       return z.exp();
     };
-    const inputs = [double([[0.3, -0.7], [1.2, 0.4]]), double([0.9, 0.1])];
+    const inputs = [
+      double([
+        [0.3, -0.7],
+        [1.2, 0.4],
+      ]),
+      double([0.9, 0.1]),
+    ];
     await expect(gradcheck(f, inputs)).resolves.toBe(true);
     await expect(gradgradcheck(f, inputs)).resolves.toBe(true);
   });
@@ -350,6 +439,8 @@ describe("gradcheck", () => {
   });
 
   it("refuses to check nothing", async () => {
-    await expect(gradcheck((x) => x.mul(2), [float([1])])).rejects.toThrow("at least one input tensor to require gradient");
+    await expect(gradcheck((x) => x.mul(2), [float([1])])).rejects.toThrow(
+      "at least one input tensor to require gradient",
+    );
   });
 });

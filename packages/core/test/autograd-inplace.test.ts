@@ -8,20 +8,24 @@ useMockDevice();
 const range = (count: number): Tensor => arange(count, { dtype: "float32" }).requiresGrad_();
 
 describe("in place on leaves and non-leaves as in PyTorch", () => {
-  scenario("leaves that require gradients refuse writes, also through views; inside noGrad they take them", "leaf_in_place", () => {
-    const x = leaf(1, 2);
-    const texts = [
-      error(() => x.add_(1)),
-      error(() => x.at(0).add_(1)),
-      error(() => x.zero_()),
-      error(() => x.view(1, 2).at(0).mul_(2)),
-    ];
-    noGrad(() => {
-      x.add_(1);
-      x.at(0).add_(1);
-    });
-    return [...texts, x, x.requiresGrad, x.isLeaf];
-  });
+  scenario(
+    "leaves that require gradients refuse writes, also through views; inside noGrad they take them",
+    "leaf_in_place",
+    () => {
+      const x = leaf(1, 2);
+      const texts = [
+        error(() => x.add_(1)),
+        error(() => x.at(0).add_(1)),
+        error(() => x.zero_()),
+        error(() => x.view(1, 2).at(0).mul_(2)),
+      ];
+      noGrad(() => {
+        x.add_(1);
+        x.at(0).add_(1);
+      });
+      return [...texts, x, x.requiresGrad, x.isLeaf];
+    },
+  );
 
   scenario("assignment to a part of a leaf is refused", "leaf_at_assignment", () => {
     const x = leaf(1, 2);
@@ -36,14 +40,18 @@ describe("in place on leaves and non-leaves as in PyTorch", () => {
     return [y, x.grad, y.gradFn?.name];
   });
 
-  scenario("a write keeps what its gradient needs of the value before", "in_place_keeps_what_it_needs_of_its_target", () => {
-    const [x, w] = [leaf(2, 3), leaf(4, 5)];
-    const y = x.mul(1).mul_(w);
-    const z = x.mul(1).pow_(3);
-    const s = x.mul(1).sin_();
-    y.add(z).add(s).sum().backward();
-    return [x.grad, w.grad];
-  });
+  scenario(
+    "a write keeps what its gradient needs of the value before",
+    "in_place_keeps_what_it_needs_of_its_target",
+    () => {
+      const [x, w] = [leaf(2, 3), leaf(4, 5)];
+      const y = x.mul(1).mul_(w);
+      const z = x.mul(1).pow_(3);
+      const s = x.mul(1).sin_();
+      y.add(z).add(s).sum().backward();
+      return [x.grad, w.grad];
+    },
+  );
 
   scenario("second order through writes", "in_place_second_order", () => {
     const [x, w] = [leaf(2, 3), leaf(4, 5)];
@@ -93,14 +101,18 @@ describe("in place on leaves and non-leaves as in PyTorch", () => {
   scenario("fill_ with a tensor", "fill_with_a_tensor", () => {
     const [x, v] = [leaf(1, 2, 3), float(5, true)];
     const y = x.mul(2).fill_(v);
-    y.mul(float([1, 2, 3])).sum().backward();
+    y.mul(float([1, 2, 3]))
+      .sum()
+      .backward();
     return [x.grad, v.grad];
   });
 
   scenario("maskedFill_ with a tensor", "masked_fill", () => {
     const [x, v] = [leaf(1, 2, 3), float(5, true)];
     const y = x.mul(2).maskedFill_(tensor([true, false, true]), v);
-    y.mul(float([1, 10, 100])).sum().backward();
+    y.mul(float([1, 10, 100]))
+      .sum()
+      .backward();
     return [y, x.grad, v.grad];
   });
 
@@ -114,18 +126,22 @@ describe("in place on leaves and non-leaves as in PyTorch", () => {
 
 describe("in place on views as in PyTorch", () => {
   scenario("a write through a view is in its base's history", "write_through_a_view", () => {
-    const y = leaf(1, 2, 3);
-    const x = y;
-    const z = x.mul(2);
-    z.at(1).mul_(10);
-    z.mul(float([1, 1, 7])).sum().backward();
-    return [z, x.grad, z.gradFn?.name];
+    const x = leaf(1, 2, 3);
+    const y = x.mul(2);
+    y.at(1).mul_(10);
+    y.mul(float([1, 1, 7]))
+      .sum()
+      .backward();
+    return [y, x.grad, y.gradFn?.name];
   });
 
   scenario("a write through a view of a view of a view", "view_of_a_view", () => {
     const x = leaf(1, 2, 3, 4, 5, 6);
     const y = x.mul(2);
-    y.view(2, 3).t().at(1).mul_(float([10, 100]));
+    y.view(2, 3)
+      .t()
+      .at(1)
+      .mul_(float([10, 100]));
     y.mul(y).sum().backward();
     return [y, x.grad];
   });
@@ -165,7 +181,10 @@ describe("in place on views as in PyTorch", () => {
       h = h.mul(h);
       out.setAt(i, h);
     }
-    out.mul(float([[1], [10], [100]])).sum().backward();
+    out
+      .mul(float([[1], [10], [100]]))
+      .sum()
+      .backward();
     return [out, x.grad];
   });
 
@@ -219,7 +238,22 @@ describe("in place on views as in PyTorch", () => {
 
   scenario("a product added to a view: the target is not the op's first input", "in_place_product_into_a_view", () => {
     const x = leaf(1, 2, 3, 4, 5, 6, 7, 8);
-    const [a, b] = [float([[1, 2], [3, 4]], true), float([[1, -1], [2, 0.5]], true)];
+    const [a, b] = [
+      float(
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        true,
+      ),
+      float(
+        [
+          [1, -1],
+          [2, 0.5],
+        ],
+        true,
+      ),
+    ];
     const y = x.view(2, 2, 2).mul(1);
     y.at(1).addmm_(a, b, { beta: 2, alpha: 3 });
     y.mul(y).sum().backward();
@@ -252,13 +286,17 @@ describe("in place on views as in PyTorch", () => {
     return [...texts, y, x.grad];
   });
 
-  scenario("a view made in noGrad has no history after a recorded write to its base", "base_written_after_a_view_without_recording", () => {
-    const x = leaf(1, 2);
-    const y = x.mul(1);
-    const v = noGrad(() => y.view(2));
-    y.mul_(2);
-    return error(() => v.gradFn);
-  });
+  scenario(
+    "a view made in noGrad has no history after a recorded write to its base",
+    "base_written_after_a_view_without_recording",
+    () => {
+      const x = leaf(1, 2);
+      const y = x.mul(1);
+      const v = noGrad(() => y.view(2));
+      y.mul_(2);
+      return error(() => v.gradFn);
+    },
+  );
 
   scenario("a view of a leaf is written to in noGrad", "view_of_a_leaf_written_without_recording", () => {
     const x = leaf(1, 2);
@@ -270,9 +308,21 @@ describe("in place on views as in PyTorch", () => {
 
   scenario("t_ and unsqueeze_ change the shape in place", "shape_changed_in_place", () => {
     const x = leaf(1, 2, 3, 4);
-    const y = x.view(2, 2).mul(float([[1, 2], [3, 4]]));
+    const y = x.view(2, 2).mul(
+      float([
+        [1, 2],
+        [3, 4],
+      ]),
+    );
     y.t_().unsqueeze_(0);
-    y.mul(float([[1, 10], [100, 1000]])).sum().backward();
+    y.mul(
+      float([
+        [1, 10],
+        [100, 1000],
+      ]),
+    )
+      .sum()
+      .backward();
     return [y, x.grad, y.shape];
   });
 
@@ -289,8 +339,19 @@ describe("in place on views as in PyTorch", () => {
     const s = leaf(1, 2);
     const base = arange(6, { dtype: "float32" }).view(2, 3).t().narrow(0, 1, 2).detach();
     base.at(1).copy_(s);
-    base.mul(float([[1, 1], [10, 100]])).sum().backward();
-    expect(base.tolistSync()).toEqual([[1, 4], [1, 2]]);
+    base
+      .mul(
+        float([
+          [1, 1],
+          [10, 100],
+        ]),
+      )
+      .sum()
+      .backward();
+    expect(base.tolistSync()).toEqual([
+      [1, 4],
+      [1, 2],
+    ]);
     expect(s.grad?.tolistSync()).toEqual([10, 100]);
   });
 });

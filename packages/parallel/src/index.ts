@@ -2,6 +2,9 @@
 import "./executor.ts";
 
 export { dataParallel, DataParallel, type DataParallelOptions } from "./data/data-parallel.ts";
+export { layerwise, Layerwise } from "./layerwise/layerwise.ts";
+export type { LayerPlan } from "./layerwise/plan.ts";
+export { column, row, type Style } from "./layerwise/styles.ts";
 export { deviceMesh, DeviceMesh } from "./mesh.ts";
 export {
   adjoint,

@@ -1,7 +1,4 @@
-/**
- * The coordinator's end of the supervisor thread, and the end of the process. The thread starts with the first device
- * that is used.
- */
+/** The coordinator's end of the supervisor thread, which starts with the first device that is used. */
 import { MessageChannel, Worker } from "node:worker_threads";
 import { wrap, type Remote } from "comlink";
 import { DeviceLostError } from "../errors.ts";

@@ -3,6 +3,7 @@
  * what arrived at it, and frees what it made and nobody keeps.
  */
 import { AutogradError, DeviceError, ShapeError } from "../errors.ts";
+import { hold } from "../tensor/memory.ts";
 import { collectStorages, nextBirth } from "../tensor/value.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Memory } from "../tensor/value.ts";
@@ -241,9 +242,9 @@ class Pass {
   #accumulate(variable: Tensor, gradient: Tensor): void {
     const current = variable.grad;
     if (current === undefined) {
-      variable.grad = this.#memory === undefined || this.#memory.claim(gradient) ? gradient : ops.clone(gradient);
+      variable.grad = hold(this.#memory?.claim(gradient) === true ? gradient : ops.clone(gradient));
     } else if (this.#createGraph) {
-      variable.grad = ops.add(current, gradient);
+      variable.grad = hold(ops.add(current, gradient));
     } else {
       ops.addInPlace(current, gradient);
     }

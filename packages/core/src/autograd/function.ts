@@ -73,7 +73,10 @@ export class FunctionContext {
   }
 }
 
-type Backward = (context: FunctionContext, ...gradients: Tensor[]) => Tensor | undefined | readonly (Tensor | undefined)[];
+type Backward = (
+  context: FunctionContext,
+  ...gradients: Tensor[]
+) => Tensor | undefined | readonly (Tensor | undefined)[];
 
 interface Place extends Meta {
   readonly device: Device;
@@ -92,7 +95,13 @@ class CustomNode extends Node {
   readonly #outputs: readonly Place[];
   readonly #backward: Backward;
 
-  constructor(name: string, args: readonly unknown[], context: FunctionContext, outputs: readonly Tensor[], backward: Backward) {
+  constructor(
+    name: string,
+    args: readonly unknown[],
+    context: FunctionContext,
+    outputs: readonly Tensor[],
+    backward: Backward,
+  ) {
     super();
     this.name = `${name}Backward`;
     this.edges = args.map((arg) => (isTensor(arg) ? arg.edge : undefined));
@@ -106,12 +115,16 @@ class CustomNode extends Node {
   override apply(gradients: Gradients): (Tensor | undefined)[] {
     const like = gradients.find((gradient) => gradient !== undefined);
     if (like === undefined) return this.edges.map(() => undefined);
-    const given = this.#outputs.map(({ shape, dtype, device }, slot) => gradients[slot] ?? like.newZeros(shape, { dtype, device }));
+    const given = this.#outputs.map(
+      ({ shape, dtype, device }, slot) => gradients[slot] ?? like.newZeros(shape, { dtype, device }),
+    );
     const result = this.#backward(this.#context, ...given);
     const list = Array.isArray(result) ? (result as readonly (Tensor | undefined)[]) : [result as Tensor | undefined];
     const { length } = this.edges;
     if (list.length < length || list.slice(length).some((gradient) => gradient !== undefined)) {
-      throw new AutogradError(`function ${this.name} returned an incorrect number of gradients (expected ${length}, got ${list.length})`);
+      throw new AutogradError(
+        `function ${this.name} returned an incorrect number of gradients (expected ${length}, got ${list.length})`,
+      );
     }
     return this.edges.map((edge, i) => this.#checked(list[i], edge, i));
   }
@@ -122,13 +135,16 @@ class CustomNode extends Node {
     const input = this.#inputs[i];
     if (input === undefined) {
       throw new AutogradError(
-        `function ${this.name} returned a gradient different than None at position ${i + 1}, but the corresponding forward input was not a Variable`,
+        `function ${this.name} returned a gradient different than None at position ${i + 1}, but the corresponding ` +
+          "forward input was not a Variable",
       );
     }
     if (edge === undefined) return undefined;
     const invalid = `Function ${this.name} returned an invalid gradient at index ${i} -`;
     if (!isExpandable(input.shape, gradient.shape)) {
-      throw new ShapeError(`${invalid} got [${gradient.shape.join(", ")}] but expected shape compatible with [${input.shape.join(", ")}]`);
+      throw new ShapeError(
+        `${invalid} got [${gradient.shape.join(", ")}] but expected shape compatible with [${input.shape.join(", ")}]`,
+      );
     }
     if (gradient.device !== input.device) {
       throw new DeviceError(`${invalid} expected device ${input.device.name} but got ${gradient.device.name}`);
@@ -147,7 +163,10 @@ function isExpandable(from: Shape, to: Shape): boolean {
   return lead >= 0 && from.every((size, dim) => size === 1 || size === to[lead + dim]);
 }
 
-/** A function and its gradient. `backward` gets one gradient for each output and gives one for each argument (undefined for none). */
+/**
+ * A function and its gradient. `backward` gets one gradient for each output and gives one for each argument (undefined
+ * for none).
+ */
 export interface CustomFunction<Args extends readonly unknown[], R extends Tensor | readonly Tensor[]> {
   readonly name: string;
   forward(context: FunctionContext, ...args: Args): R;
@@ -159,17 +178,23 @@ export interface CustomFunction<Args extends readonly unknown[], R extends Tenso
  * `const cube = customFunction({ name: "Cube", forward(ctx, x) {...}, backward(ctx, g) {...} })`.
  * @throws AutogradError when `forward` wrote to a leaf that requires a gradient (see `markDirty`)
  */
-export function customFunction<Args extends readonly unknown[], R extends Tensor | readonly Tensor[]>(definition: CustomFunction<Args, R>): (...args: Args) => R {
+export function customFunction<Args extends readonly unknown[], R extends Tensor | readonly Tensor[]>(
+  definition: CustomFunction<Args, R>,
+): (...args: Args) => R {
   return (...args) => {
     const context = new FunctionContext();
     context.needsInputGrad = args.map((arg) => isTensor(arg) && arg.requiresGrad);
     const recorded = isGradEnabled() && context.needsInputGrad.includes(true);
     const result = noGrad(() => definition.forward(context, ...args));
     if (!recorded) return result;
-    const outputs: readonly Tensor[] = isTensor(result) ? [result] : (result as readonly Tensor[]);
+    const outputs: readonly Tensor[] = isTensor(result) ? [result] : result;
     for (const output of outputs) if (context.isDirty(output)) assertWritable(output, definition.name);
-    const fresh = outputs.map((output) => (args.includes(output) && !context.isDirty(output) ? sameAs(output) : output));
-    const node = new CustomNode(definition.name, args, context, fresh, (ctx, ...gradients) => definition.backward(ctx, ...gradients));
+    const fresh = outputs.map((output) =>
+      args.includes(output) && !context.isDirty(output) ? sameAs(output) : output,
+    );
+    const node = new CustomNode(definition.name, args, context, fresh, (ctx, ...gradients) =>
+      definition.backward(ctx, ...gradients),
+    );
     fresh.forEach((output, slot) => {
       if (context.isDirty(output)) setInPlaceHistory(output, node, args.indexOf(output));
       else if (context.isDifferentiable(outputs[slot])) output.setHistory(node, slot);
@@ -182,5 +207,5 @@ export function customFunction<Args extends readonly unknown[], R extends Tensor
 /** An argument that is returned as it is: a tensor with a place of its own in the graph, over the same memory. */
 function sameAs(argument: Tensor): Tensor {
   const { base, replay } = argument.view$ ?? { base: argument, replay: (x: Tensor) => x };
-  return new Tensor(argument.value, false, new ViewRecord(base, replay, "customFunction"));
+  return new Tensor(argument.value, false, new ViewRecord(base, replay, false));
 }

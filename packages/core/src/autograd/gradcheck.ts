@@ -20,9 +20,16 @@ type Differentiable = (...inputs: Tensor[]) => Tensor | readonly Tensor[];
  * @returns true
  * @throws AutogradError naming the first element that disagrees
  */
-export async function gradcheck(f: Differentiable, inputs: readonly Tensor[], { eps = 1e-6, atol = 1e-5, rtol = 1e-3 }: GradcheckOptions = {}): Promise<true> {
+export async function gradcheck(
+  f: Differentiable,
+  inputs: readonly Tensor[],
+  { eps = 1e-6, atol = 1e-5, rtol = 1e-3 }: GradcheckOptions = {},
+): Promise<true> {
   if (!inputs.some((input) => input.requiresGrad)) {
-    throw new ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.", { op: "gradcheck" });
+    throw new ValueError(
+      "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.",
+      { op: "gradcheck" },
+    );
   }
   const outputs = checked(f(...inputs));
   for (const [o, output] of outputs.entries()) {
@@ -33,12 +40,17 @@ export async function gradcheck(f: Differentiable, inputs: readonly Tensor[], { 
       for (let row = 0; row < count; row++) {
         const seed = output.detach().mul(0).contiguous();
         seed.view(-1).narrow(0, row, 1).fill_(1);
-        const [gradient] = output.requiresGrad ? grad(output, input, { gradOutputs: seed, retainGraph: true, allowUnused: true }) : [undefined];
+        const [gradient] = output.requiresGrad
+          ? grad(output, input, { gradOutputs: seed, retainGraph: true, allowUnused: true })
+          : [undefined];
         const analytic = gradient === undefined ? new Float64Array(input.numel()) : await gradient.to("float64").data();
         for (let column = 0; column < analytic.length; column++) {
           const [a, n] = [Number(analytic[column]), numeric[column][row]];
           if (!(Math.abs(a - n) <= atol + rtol * Math.abs(n))) {
-            throw new AutogradError(`Jacobian mismatch for output ${o} element ${row} with respect to input ${i} element ${column}: numerical ${n}, analytical ${a}`);
+            throw new AutogradError(
+              `Jacobian mismatch for output ${o} element ${row} with respect to input ${i} element ${column}: ` +
+                `numerical ${n}, analytical ${a}`,
+            );
           }
         }
       }
@@ -52,12 +64,18 @@ export async function gradcheck(f: Differentiable, inputs: readonly Tensor[], { 
  * (`torch.autograd.gradgradcheck`).
  * @throws as `gradcheck`
  */
-export async function gradgradcheck(f: Differentiable, inputs: readonly Tensor[], options: GradcheckOptions = {}): Promise<true> {
+export async function gradgradcheck(
+  f: Differentiable,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): Promise<true> {
   const seeds = checked(f(...inputs)).map(seedLike);
   const gradients = (...all: Tensor[]): Tensor[] => {
     const [xs, gradOutputs] = [all.slice(0, inputs.length), all.slice(inputs.length)];
     const wanted = xs.filter((x) => x.requiresGrad);
-    return grad(checked(f(...xs)), wanted, { gradOutputs, createGraph: true, allowUnused: true }).filter((gradient) => gradient !== undefined);
+    return grad(checked(f(...xs)), wanted, { gradOutputs, createGraph: true, allowUnused: true }).filter(
+      (gradient) => gradient !== undefined,
+    );
   };
   return gradcheck(gradients, [...inputs, ...seeds], options);
 }
@@ -78,7 +96,13 @@ function checked(result: Tensor | readonly Tensor[]): Tensor[] {
 }
 
 /** For each element of input `i`, the change of every element of output `o`. */
-async function numericJacobian(f: Differentiable, inputs: readonly Tensor[], i: number, o: number, eps: number): Promise<Float64Array[]> {
+async function numericJacobian(
+  f: Differentiable,
+  inputs: readonly Tensor[],
+  i: number,
+  o: number,
+  eps: number,
+): Promise<Float64Array[]> {
   const original = Float64Array.from(await inputs[i].detach().to("float64").data(), Number);
   const evaluate = async (data: Float64Array): Promise<Float64Array> => {
     const moved = inputs[i].detach().clone().copy_(inputs[i].newTensor(data).view(inputs[i].shape));

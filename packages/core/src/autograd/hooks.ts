@@ -1,6 +1,7 @@
 /** Looking at and changing gradients on their way: tensor hooks and `retainGrad`. */
 import { AutogradError, ShapeError } from "../errors.ts";
 import { sameShape } from "../tensor/shape.ts";
+import { hold } from "../tensor/memory.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Undoes a registration. */
@@ -45,7 +46,7 @@ export function retainGrad(x: Tensor): void {
   if (x.isLeaf || retained.has(x)) return;
   retained.add(x);
   registerHook(x, (gradient) => {
-    x.grad = x.grad === undefined ? gradient.clone() : x.grad.add(gradient);
+    x.grad = hold(x.grad === undefined ? gradient.clone() : x.grad.add(gradient));
   });
 }
 

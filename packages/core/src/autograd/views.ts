@@ -1,7 +1,7 @@
 /**
- * Differentiable views and in-place writes to them (PyTorch's CopySlices). A view remembers its base and how to make itself from
- * it. After an in-place write through any view, the base's history is rebased; sibling views notice by the version counter that
- * their history may be old and replay themselves on the base.
+ * Differentiable views and in-place writes to them (PyTorch's CopySlices). A view remembers its base and how to make
+ * itself from it. After an in-place write through any view, the base's history is rebased; sibling views notice by the
+ * version counter that their history may be old and replay themselves on the base.
  */
 import { AutogradError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -24,24 +24,22 @@ export function setViewOps(viewOps: ViewOps): void {
 
 type Replay = (base: Tensor) => Tensor;
 
-/** Where a view was made. What is not `"recorded"` cannot be replayed. */
-export type ViewOrigin = "recorded" | "noGrad" | "customFunction";
-
 /** How a view was made, and of what. */
 export class ViewRecord {
   readonly base: Tensor;
   /** Makes the view from the base again, recording. */
   readonly replay: Replay;
-  readonly origin: ViewOrigin;
+  /** Made where ops are recorded. What is made inside noGrad or a custom function cannot be replayed. */
+  readonly isRecorded: boolean;
   readonly #baseValue: Value;
-  /** Base history that the view's own history was made from, compared by identity, and the version that this was found at. */
+  /** Base history that the view's own was made from, compared by identity, and the version that this was found at. */
   #seen: Node | undefined;
   #version: number;
 
-  constructor(base: Tensor, replay: Replay, origin: ViewOrigin) {
+  constructor(base: Tensor, replay: Replay, isRecorded: boolean) {
     this.base = base;
     this.replay = replay;
-    this.origin = origin;
+    this.isRecorded = isRecorded;
     this.#baseValue = base.value;
     this.#seen = base.gradFn;
     this.#version = base.version;
@@ -70,31 +68,39 @@ export class ViewRecord {
 
   /** @throws AutogradError where the view's history after the write that `written` tells of is unknown */
   assertReplayable(view: Tensor, written: string): void {
-    if (this.origin !== "recorded") {
+    if (!this.isRecorded) {
       const made = view.recordedFn;
-      const what = made === undefined ? "A view was created in no_grad mode" : `Output ${view.recordedSlot} of ${made.name} is a view`;
-      throw new AutogradError(`${what} and ${written} modified inplace${made === undefined ? " with grad mode enabled" : ""}. ${reasons[this.origin]}`);
+      throw new AutogradError(
+        made === undefined
+          ? `A view was created in no_grad mode and ${written} modified inplace with grad mode enabled. ${madeInNoGrad}`
+          : `Output ${view.recordedSlot} of ${made.name} is a view and ${written} modified inplace. ${madeInFunction}`,
+      );
     }
     if (this.base.value !== this.#baseValue) {
-      throw new AutogradError(`A view and ${written} modified inplace, but its base has got another shape in place since the view was taken.`, {
-        remedy: "Use the out-of-place form of the op that changed the shape, or take the view after it.",
-      });
+      throw new AutogradError(
+        `A view and ${written} modified inplace, but its base has got another shape in place since the view was taken.`,
+        {
+          remedy: "Use the out-of-place form of the op that changed the shape, or take the view after it.",
+        },
+      );
     }
   }
 }
 
-const reasons: Readonly<Record<Exclude<ViewOrigin, "recorded">, string>> = {
-  noGrad:
-    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and " +
-    "the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want " +
-    "the inplace to be tracked).",
-  customFunction:
-    "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle " +
-    "view+inplace would override the custom backward associated with the custom Function, leading to incorrect gradients. This " +
-    "behavior is forbidden. You can fix this by cloning the output of the custom Function.",
-};
+const madeInNoGrad =
+  "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both " +
+  "the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both " +
+  "outside (if you want the inplace to be tracked).";
 
-/** The base's gradient after a write through a view: outside the view it passes, inside it goes through the write's own node. */
+const madeInFunction =
+  "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to " +
+  "handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect " +
+  "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.";
+
+/**
+ * The base's gradient after a write through a view: outside the view it passes, inside it goes through the write's own
+ * node.
+ */
 export class CopySlices extends Node {
   readonly name = "CopySlices";
   readonly edges: readonly (Edge | undefined)[];
@@ -118,7 +124,7 @@ export class CopySlices extends Node {
   }
 
   #others<T>(inputs: readonly T[]): readonly T[] {
-    return inputs.filter((_, i) => i !== this.#target);
+    return this.#target < 0 ? inputs : inputs.toSpliced(this.#target, 1);
   }
 
   override apply([g]: Gradients): (Tensor | undefined)[] {

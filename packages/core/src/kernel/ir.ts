@@ -124,9 +124,9 @@ export interface LoopKernel {
 }
 
 /**
- * A routine: a whole algorithm that a device implements by hand under a name (sort is required of every device; softmax, fused
- * optimizer steps, ... are optional and fall back to loop kernels). Its arguments are laid out as a loop kernel's, with `axes`
- * sizes and one stride for every operand and axis.
+ * A routine: a whole algorithm that a device implements by hand under a name. Sort is required of every device; others, such
+ * as softmax, are optional: where a device does not list them, the op launches loop kernels. A routine's arguments are laid out
+ * as a loop kernel's, with `axes` sizes and one stride for every operand and axis.
  */
 export interface RoutineKernel {
   readonly kind: "routine";

@@ -180,7 +180,7 @@ function viewRecord<A>(op: Op<A>, input: Tensor | number, attrs: A): ViewRecord 
   if (typeof input === "number" || !isFloat(input.dtype)) return undefined;
   const outer = input.view$;
   const again = (base: Tensor): Tensor => enableGrad(() => apply(op, [base], attrs));
-  const origin = isGradEnabled() ? "recorded" : "noGrad";
-  if (outer === undefined) return new ViewRecord(input, again, origin);
-  return new ViewRecord(outer.base, (base) => again(outer.replay(base)), outer.origin === "recorded" ? origin : outer.origin);
+  const recorded = isGradEnabled();
+  if (outer === undefined) return new ViewRecord(input, again, recorded);
+  return new ViewRecord(outer.base, (base) => again(outer.replay(base)), recorded && outer.isRecorded);
 }

@@ -64,7 +64,7 @@ const gradients: readonly GradientRule<DistanceAttrs>[] = [true, false].map((ofF
 /** Inputs: [..., p, 1, m] and [..., 1, r, m]; the last dimension goes. */
 const cdistOp: Op<DistanceAttrs> = {
   name: "cdist",
-  kind: "reduce",
+  kind: "composite",
   gradName: "Cdist",
   isView: false,
   outputs: 1,

@@ -21,11 +21,13 @@ export {
 } from "./reduce.ts";
 export { amax, amin, aminmax, argmax, argmin, max, min } from "./extrema.ts";
 export { dist, norm } from "./norm.ts";
+export { cdist } from "./distance.ts";
+export { renorm } from "./composite/norms.ts";
 export { logSoftmax, softmax } from "./softmax.ts";
 export { cummax, cummin, cumprod, cumsum, logcumsumexp } from "./scan.ts";
 export { argsort, kthvalue, median, msort, nanmedian, sort, topk } from "./sort.ts";
 export { unique, uniqueConsecutive } from "./unique.ts";
-export { bucketize, searchsorted } from "./search.ts";
+export { bucketize, isin, searchsorted } from "./search.ts";
 export {
   broadcastTo, diagonal, diagonalScatter, flatten, movedim, narrow, permute, ravel, reshape, select, selectScatter, sliceScatter, squeeze,
   t, transpose, unflatten, unsqueeze,
@@ -50,3 +52,5 @@ export { chainMatmul, inner, matrixPower, outer } from "./composite/products.ts"
 export { cross, kron } from "./composite/cross.ts";
 export { cumulativeTrapezoid, diff, trapezoid, trapz } from "./composite/differences.ts";
 export { quantile } from "./composite/quantiles.ts";
+export { bincount, histc, histogram } from "./composite/histograms.ts";
+export { gradient } from "./composite/gradient.ts";

@@ -1,7 +1,8 @@
 /**
  * Binary search in sorted sequences, as loop kernels: a fixed number of halvings, so that no element waits for another.
  */
-import { ShapeError, ValueError } from "../errors.ts";
+import { noGrad } from "../autograd/mode.ts";
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
 import type { Expr } from "../kernel/build.ts";
 import type { InnerStride, LoopKernel } from "../kernel/ir.ts";
@@ -18,6 +19,7 @@ import { KernelCache, launch } from "./launch.ts";
 import { copyInto, lastStride } from "./moves.ts";
 import type { Op } from "./op.ts";
 import type { Optional } from "./signatures.ts";
+import { sort } from "./sort.ts";
 
 interface SearchAttrs {
   /** Whether a value goes after the elements that equal it. */
@@ -210,7 +212,45 @@ export function bucketize(
   return searchsorted(boundaries, input, { outInt32, right });
 }
 
+interface IsinGiven {
+  readonly assumeUnique?: boolean;
+  readonly invert?: boolean;
+}
+
+/**
+ * For each of `elements` whether it is among `testElements` (`torch.isin`): bools of the shape of `elements`; with
+ * `invert` whether it is not. NaN equals nothing. `assumeUnique` is taken and changes nothing: one operand is sorted at
+ * most.
+ * @throws DTypeError on bools, ValueError where both are numbers
+ */
+export function isin(
+  elements: Tensor | number,
+  testElements: Tensor | number,
+  ...args: Optional<[assumeUnique: boolean, invert: boolean]>
+): Tensor {
+  const op = "isin";
+  const { invert = false } = parameters<IsinGiven>(op, ["assumeUnique", "invert"], args);
+  if (typeof elements === "number" && typeof testElements === "number")
+    throw new ValueError("isin() needs a tensor for elements or for test_elements", { op });
+  for (const operand of [elements, testElements]) {
+    if (typeof operand !== "number" && operand.dtype === "bool")
+      throw new DTypeError("Unsupported input type encountered for isin(): Bool", { op });
+  }
+  const found = noGrad(() => amongst(elements, testElements));
+  return invert ? found.logicalNot() : found;
+}
+
+function amongst(elements: Tensor | number, tests: Tensor | number): Tensor {
+  if (typeof elements === "number") return (tests as Tensor).eq(elements).any();
+  if (typeof tests === "number") return elements.eq(tests);
+  if (tests.numel() === 0) return elements.newZeros(elements.shape, { dtype: "bool" });
+  const sorted = sort(tests.reshape([-1])).values;
+  const places = searchsorted(sorted, elements).clamp({ max: tests.numel() - 1 });
+  return sorted.take(places).eq(elements);
+}
+
 export const methods = {
+  isin,
   bucketize: (x: Tensor, boundaries: Tensor, ...args: Optional<[outInt32: boolean, right: boolean]>): Tensor =>
     bucketize(x, boundaries, ...args),
 };

@@ -1,3 +1,4 @@
+/** Adam and AdamW: what they are told, and their numbers for each step. */
 import { ValueError } from "../errors.ts";
 import { adamKernel } from "./kernels.ts";
 import type { AdamForm, ParameterType, StepKernel } from "./kernels.ts";

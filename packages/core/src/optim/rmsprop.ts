@@ -1,3 +1,4 @@
+/** RMSprop: what it is told, and its numbers for each step. */
 import { rmspropKernel } from "./kernels.ts";
 import type { ParameterType, RmspropForm, StepKernel } from "./kernels.ts";
 import { assertNotNegative, Optimizer } from "./optimizer.ts";

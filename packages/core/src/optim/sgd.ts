@@ -1,3 +1,4 @@
+/** SGD: what it is told, and its numbers for each step. */
 import { ValueError } from "../errors.ts";
 import { sgdKernel } from "./kernels.ts";
 import type { ParameterType, StepKernel } from "./kernels.ts";

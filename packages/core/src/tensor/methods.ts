@@ -13,11 +13,13 @@ import * as conversion from "../ops/conversion.ts";
 import * as cross from "../ops/composite/cross.ts";
 import * as differences from "../ops/composite/differences.ts";
 import * as extrema from "../ops/extrema.ts";
+import * as histograms from "../ops/composite/histograms.ts";
 import * as indexed from "../ops/index.ts";
 import * as indexing from "./indexing.ts";
 import * as join from "../ops/join.ts";
 import * as masked from "../ops/masked.ts";
 import * as norm from "../ops/norm.ts";
+import * as norms from "../ops/composite/norms.ts";
 import * as order from "../ops/order.ts";
 import * as products from "../ops/composite/products.ts";
 import * as quantiles from "../ops/composite/quantiles.ts";
@@ -52,6 +54,7 @@ const tables = [
   reduce.methods,
   extrema.methods, extrema.overloaded,
   norm.methods,
+  norms.methods,
   softmax.methods,
   scan.methods,
   sort.methods, sort.overloaded,
@@ -72,6 +75,7 @@ const tables = [
   cross.methods,
   differences.methods,
   quantiles.methods,
+  histograms.methods,
   truth.methods,
 ] as const;
 
@@ -93,6 +97,7 @@ declare module "./tensor.ts" {
       Methods<typeof reduce.methods>,
       Methods<typeof extrema.methods>, extrema.OverloadedMethods,
       Methods<typeof norm.methods>,
+      Methods<typeof norms.methods>,
       Methods<typeof softmax.methods>,
       Methods<typeof scan.methods>,
       Methods<typeof sort.methods>, sort.OverloadedMethods,
@@ -113,6 +118,7 @@ declare module "./tensor.ts" {
       Methods<typeof cross.methods>,
       Methods<typeof differences.methods>,
       Methods<typeof quantiles.methods>,
+      Methods<typeof histograms.methods>,
       Methods<typeof truth.methods> {}
 }
 

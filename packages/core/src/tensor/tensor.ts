@@ -6,18 +6,16 @@ import type { Device } from "../actor/device.ts";
 import { AccumulateGrad } from "../autograd/accumulate.ts";
 import type { Edge, Node } from "../autograd/node.ts";
 import type { ViewRecord } from "../autograd/views.ts";
-import { AutogradError } from "../errors.ts";
+import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
 import { isFloat } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
-import { numelOf } from "./shape.ts";
+import { numelOf, sameShape } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import type { Value } from "./value.ts";
 
 export class Tensor {
-  /** Accumulated by `backward()`; undefined until then. */
-  grad: Tensor | undefined = undefined;
-
   #value: Value;
+  #grad: Tensor | undefined = undefined;
   /** A leaf that wants a gradient. */
   #wanted: boolean;
   #node: Node | undefined;
@@ -34,7 +32,7 @@ export class Tensor {
     this.#view = view;
   }
 
-  /** What the tensor holds. @throws DisposedError */
+  /** What the tensor holds; using it throws a DisposedError after `dispose()`. */
   get value(): Value {
     return this.#value;
   }
@@ -75,6 +73,21 @@ export class Tensor {
   }
 
   // --- autograd ---------------------------------------------------------------------------------------------------------------
+
+  /** Accumulated by `backward()`; undefined until then. @throws ShapeError, DTypeError when set to what is no gradient of this tensor */
+  get grad(): Tensor | undefined {
+    return this.#grad;
+  }
+
+  set grad(grad: Tensor | undefined) {
+    if (grad !== undefined) {
+      if (!sameShape(grad.shape, this.shape)) {
+        throw new ShapeError(`assigned grad has data of a different size: [${grad.shape.join(", ")}] for [${this.shape.join(", ")}]`);
+      }
+      if (grad.dtype !== this.dtype) throw new DTypeError(`assigned grad has data of a different type: ${grad.dtype} for ${this.dtype}`);
+    }
+    this.#grad = grad;
+  }
 
   /** Whether gradients are wanted for this tensor. Settable on leaves. */
   get requiresGrad(): boolean {

@@ -95,6 +95,24 @@ export function memoryPromises(make: Make): void {
     expect(w.grad?.sum().itemSync()).toBeGreaterThan(0);
   });
 
+  test("M4 a gradient outlives the scope of its backward pass, however it came", () => {
+    const [device] = make(1);
+    const at = { device, requiresGrad: true };
+    const total = (x: Tensor): number | undefined => x.grad?.sum().itemSync();
+    const [a, b, c, d] = [ones(4, at), ones(4, at), ones(4, at), ones(2, 2, at)];
+    const inner = d.mul(2);
+    inner.retainGrad();
+    tidy(() => {
+      a.add(b).sum().backward();
+      a.view(2, 2).mul(3).sum().backward();
+      c.backward(ones(4, { device }));
+      inner.sum().backward(undefined, { createGraph: true });
+    });
+    expect([a, b, c, d, inner].map(total)).toEqual([16, 4, 4, 8, 4]);
+    tidy(() => d.pow(2).sum().backward(undefined, { createGraph: true }));
+    expect(total(d)).toBe(16);
+  });
+
   test("M4 tidy around training steps: live and peak bytes are the same after every step", () => {
     const [device] = make(1);
     const w = ones(length, { device, requiresGrad: true });
@@ -162,7 +180,7 @@ export function memoryPromises(make: Make): void {
     expect(most).toBeLessThan(3 * 2 ** 24);
   });
 
-  test("a backward pass over 100,000 chained ops works", { timeout: 60_000 }, async () => {
+  test("a backward pass over 100,000 chained ops works", async () => {
     const [device] = make(1);
     const x = ones([1], { device, requiresGrad: true });
     let y = x;

@@ -1,10 +1,12 @@
 /**
- * The promises of the actor contract as a user of tensors meets them, as one suite for every device: what is seen, what a hand-off
- * means, what a mistake says, what training survives and how much memory it takes.
+ * The promises of the actor contract as a user of tensors meets them, as one suite for every device: what is
+ * seen, what a hand-off means, what a mistake says, what training survives and how much memory it takes.
  */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Device } from "../actor/device.ts";
-import { DeviceClosedError, DeviceError, DisposedError, DTypeError, ShapeError, TroupeError, ValueError } from "../errors.ts";
+import {
+  DeviceClosedError, DeviceError, DisposedError, DTypeError, ShapeError, TroupeError, ValueError,
+} from "../errors.ts";
 import { noGrad, ones, optim, tensor, zeros } from "../index.ts";
 import { slice } from "../tensor/indexing.ts";
 import { memoryPromises } from "./memory-promises.ts";
@@ -14,6 +16,9 @@ import { Vector } from "./vectors.ts";
 
 /** Makes devices that are closed after the test. Tests take as many as they asked for. */
 export type Make = (count: number, options?: PromiseDeviceOptions) => [Device, Device];
+
+/** A busy machine may take its time, ms. */
+const timeout = 30_000;
 
 /** Defines the tests for devices of one kind. */
 export function tensorPromiseSuite(kind: string, makeDevices: MakeDevices): void {
@@ -29,19 +34,19 @@ export function tensorPromiseSuite(kind: string, makeDevices: MakeDevices): void
     open = [];
   });
 
-  describe(`visibility of tensors (${kind})`, () => {
+  describe(`visibility of tensors (${kind})`, { timeout }, () => {
     visibilityPromises(make);
   });
-  describe(`hand-off of tensors (${kind})`, () => {
+  describe(`hand-off of tensors (${kind})`, { timeout }, () => {
     handOffPromises(make);
   });
-  describe(`mistakes at the call (${kind})`, () => {
+  describe(`mistakes at the call (${kind})`, { timeout }, () => {
     callPromises(make);
   });
-  describe(`failure in training (${kind})`, () => {
+  describe(`failure in training (${kind})`, { timeout }, () => {
     trainingPromises(make);
   });
-  describe(`memory of tensors (${kind})`, () => {
+  describe(`memory of tensors (${kind})`, { timeout }, () => {
     memoryPromises(make);
   });
 }
@@ -79,7 +84,7 @@ function visibilityPromises(make: Make): void {
 
   test("V2 a read waits for what was issued before it and for its ancestors elsewhere, nothing more", async () => {
     const [busy, other] = make(2);
-    const points = pointsFor(busy, 500);
+    const points = pointsFor(busy, 300);
     const order: string[] = [];
     const x = ones(3, { device: busy });
     const y = ones(3, { device: other });

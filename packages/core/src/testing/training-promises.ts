@@ -35,13 +35,18 @@ class Training {
   }
 
   /** One step; `spoil` gets the loss before it is differentiated. */
-  step(labels: readonly number[] = [0, 1, 2, 3], x: readonly number[] = [1, 2, 3, 4], spoil = (loss: Tensor): Tensor => loss): Tensor {
+  step(labels = [0, 1, 2, 3], spoil = (loss: Tensor): Tensor => loss): Tensor {
     const { device } = this;
     this.optimizer.zeroGrad();
-    const loss = spoil(this.model.forward(tensor(x, { device }), tensor(labels, { device })));
+    const loss = spoil(this.model.forward(tensor([1, 2, 3, 4], { device }), tensor(labels, { device })));
     loss.backward();
     this.optimizer.step();
     return loss;
+  }
+
+  checkpoint(): nn.StateDict {
+    const state = Object.entries(this.model.stateDict());
+    return Object.fromEntries(state.map(([name, x]) => [name, x.clone()]));
   }
 
   async contents(): Promise<Record<string, number[]>> {
@@ -67,7 +72,9 @@ export function trainingPromises(make: Make): void {
     const error = await rejection(training.step([0, 1, 9, 3]).item());
     expect(error).toBeInstanceOf(ValueError);
     expect(error.place).toMatchObject({ op: "nllPick", modulePath: "loss", device: device.name });
-    for (const part of ["index 9 is out of range", "op nllPick", "module loss", `device ${device.name}`]) expect(error.message).toContain(part);
+    for (const part of ["index 9 is out of range", "op nllPick", "module loss", `device ${device.name}`]) {
+      expect(error.message).toContain(part);
+    }
     expect(await training.contents()).toEqual(before);
     expect(await training.goesOn()).toBe(true);
   });
@@ -87,7 +94,7 @@ export function trainingPromises(make: Make): void {
   test("F1 what a failed op should have written is usable again after a full overwrite, or recover()", async () => {
     const [device] = make(1);
     const training = new Training(device);
-    const saved = Object.fromEntries(Object.entries(training.model.stateDict()).map(([name, x]) => [name, x.clone()]));
+    const saved = training.checkpoint();
     const spoilt = training.model.embedding.forward(tensor([words], { device })).sum();
     noGrad(() => training.model.hidden.weight.add_(spoilt));
     expect(await rejection(training.model.hidden.weight.data())).toBeInstanceOf(ValueError);
@@ -123,7 +130,8 @@ export function trainingPromises(make: Make): void {
     const training = new Training(device);
     training.step();
     const before = await training.contents();
-    const error = await rejection(training.step(undefined, undefined, (loss) => loss.mul(randn(memoryLimit / 4, { device }).mean())).item());
+    const spoil = (loss: Tensor): Tensor => loss.mul(randn(memoryLimit / 4, { device }).mean());
+    const error = await rejection(training.step(undefined, spoil).item());
     expect(error).toBeInstanceOf(OutOfMemoryError);
     expect(error.place).toMatchObject({ op: "randn", device: device.name });
     expect(await training.contents()).toEqual(before);
@@ -151,7 +159,7 @@ export function trainingPromises(make: Make): void {
     const training = new Training(device);
     const slow = pointsFor(device, 300);
     await training.step().item();
-    const saved = Object.fromEntries(Object.entries(training.model.stateDict()).map(([name, x]) => [name, x.clone()]));
+    const saved = training.checkpoint();
     const before = await training.contents();
     // It dies between two steps, in an op that belongs to neither.
     Vector.of(device, [1]).slowSum(slow);

@@ -1,6 +1,6 @@
 /**
- * A user's script that trains on the CPU and ends in the way that its first argument names (training-process.test.ts). "memory"
- * trains for as many steps as the second argument says and prints the process's memory on the way.
+ * A user's script that trains on the CPU and ends in the way that its first argument names (training-process.test.ts).
+ * "memory" trains for as many steps as the second argument says and prints the process's memory on the way.
  */
 import { data, manualSeed, nn, optim, randint, randn, type Tensor } from "@troupe/core";
 import { cpu } from "../../src/index.ts";
@@ -12,7 +12,8 @@ manualSeed(1);
 const inputs = 784;
 const classes = 10;
 const batchSize = Number(rows);
-const model = new nn.Sequential(new nn.Linear(inputs, Number(width)), new nn.ReLU(), new nn.Linear(Number(width), classes));
+const hidden = Number(width);
+const model = new nn.Sequential(new nn.Linear(inputs, hidden), new nn.ReLU(), new nn.Linear(hidden, classes));
 const optimizer = new optim.Adam(model.parameters(), { lr: 1e-3 });
 const dataset = new data.TensorDataset(randn(10 * batchSize, inputs), randint(0, classes, [10 * batchSize]));
 const loader = new data.DataLoader(dataset, { batchSize, shuffle: true });
@@ -41,7 +42,12 @@ function figures(done: number): string {
   const { bytesLive, bytesPeak, storages } = device.stats();
   const { rss, heapUsed } = process.memoryUsage();
   return JSON.stringify({
-    steps: done, rss: mebibytes(rss), heap: mebibytes(heapUsed), live: mebibytes(bytesLive), peak: mebibytes(bytesPeak), storages,
+    steps: done,
+    rss: mebibytes(rss),
+    heap: mebibytes(heapUsed),
+    live: mebibytes(bytesLive),
+    peak: mebibytes(bytesPeak),
+    storages,
   });
 }
 

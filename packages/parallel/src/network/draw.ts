@@ -18,14 +18,14 @@ export function drawText(simulation: Simulation, { width = 160 }: TextOptions = 
   const columns = makespan === 0 ? 0 : Math.min(width, Math.ceil((makespan / Math.min(...lengths)) * cell));
   const scale = makespan === 0 ? 0 : columns / makespan;
   const rows = actions.map((list, stage) => {
-    const row = new Array<string>(columns).fill(".");
+    let row = "";
     for (const action of list) {
       const [from, to] = [Math.round(action.start * scale), Math.round(action.end * scale)];
       const inside = Math.max(1, to - from - 1);
       const text = labelOf(action).slice(0, inside).padEnd(inside, "-").padEnd(to - from, " ");
-      row.splice(from, to - from, ...text.slice(0, to - from));
+      row = row.padEnd(from, ".") + text.slice(0, to - from);
     }
-    return `stage ${String(stage).padEnd(String(actions.length - 1).length)}  ${row.join("")}`;
+    return `stage ${String(stage).padEnd(String(actions.length - 1).length)}  ${row.padEnd(columns, ".")}`;
   });
   return [summary(simulation), ...rows].join("\n");
 }

@@ -70,6 +70,8 @@ export class TrainingStep {
   readonly #lossOf: LossFunction;
   readonly #reduction: LossReduction;
   readonly #work: readonly Work[][];
+  /** The batch, where it had to be brought to the first and the last device. */
+  readonly #batch: Work = { memory: [] };
   /** By stage: where the random stream stands before it, as on one device; behind the last, after the step. */
   readonly #places: number[];
   readonly #held: number[];
@@ -88,8 +90,8 @@ export class TrainingStep {
     this.#held = stages.map(() => 0);
     this.#mostHeld = stages.map(() => 0);
     // Whole, and before all else: a part sent later would stand in its sender's stream behind work that it has nothing to do with.
-    this.#input = input.to(stages[0].device);
-    this.#target = noGrad(() => target.detach().to(stages[stages.length - 1].device));
+    this.#input = owned(this.#batch, () => input.to(stages[0].device));
+    this.#target = owned(this.#batch, () => noGrad(() => target.detach().to(stages[stages.length - 1].device)));
   }
 
   /** @throws what the stages' ops and the loss function throw, ValueError and ShapeError where they give no tensor, or no scalar */
@@ -101,7 +103,7 @@ export class TrainingStep {
         else this.#backward(action);
       }
     } finally {
-      for (const works of this.#work) for (const { memory } of works) for (const piece of memory) piece.dispose();
+      for (const { memory } of [this.#batch, ...this.#work.flat()]) for (const piece of memory) piece.dispose();
     }
     this.#moveStream(this.#stages.length);
     return { loss: this.#loss as Tensor, held: this.#mostHeld };

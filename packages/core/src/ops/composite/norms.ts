@@ -82,3 +82,28 @@ export function linalgNorm(
     throw new ValueError(`linalg.norm: order ${ord} is a matrix norm: it needs two dimensions`, { op });
   return linalgVectorNorm(x, ord, dims, keepdim, dtype);
 }
+
+/** Keeps a norm that is just above the greatest one from staying so by rounding. */
+const renormEpsilon = 1e-7;
+
+/**
+ * Slices along `dim` whose `p`-norm exceeds `maxnorm`, scaled to that norm; others stay (`torch.renorm`).
+ * @throws ShapeError on fewer than 2 dimensions, ValueError where `p` is not positive or `maxnorm` is negative
+ */
+export function renorm(x: Tensor, p: number, dim: number, maxnorm: number): Tensor {
+  const op = "renorm";
+  if (!(p > 0)) throw new ValueError("renorm: non-positive-norm not supported", { op });
+  if (!(maxnorm >= 0)) throw new ValueError(`renorm: expected maxnorm to be >= 0 but got ${maxnorm}`, { op });
+  if (x.dim() < 2)
+    throw new ShapeError(`renorm: input needs at least 2 dimensions, got ${x.dim()} dimensions`, { op });
+  const along = normalizeDim(dim, x.dim(), op);
+  const norms = linalgVectorNorm(
+    x,
+    p,
+    x.shape.map((_, axis) => axis).filter((axis) => axis !== along),
+    true,
+  );
+  return x.mul(norms.add(renormEpsilon).reciprocal().mul(maxnorm).where(norms.gt(maxnorm), 1));
+}
+
+export const methods = { renorm };
