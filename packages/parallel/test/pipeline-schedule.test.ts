@@ -5,7 +5,7 @@ import type { Action, Schedule } from "@troupe/parallel";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-const builders = { gpipe, "1f1b": oneForwardOneBackward };
+const builders = [gpipe, oneForwardOneBackward];
 const sizes = fc.record({ stages: fc.integer({ min: 1, max: 7 }), microbatches: fc.integer({ min: 1, max: 12 }) });
 const cost = fc.double({ min: 0.01, max: 10, noNaN: true });
 const cheap = fc.oneof(fc.constant(0), cost);
@@ -23,10 +23,12 @@ function refused(actions: readonly (readonly Action[])[], microbatches = 1): Sch
   throw new Error("the schedule was not refused");
 }
 
-for (const [name, build] of Object.entries(builders)) {
-  describe(name, () => {
+for (const build of builders) {
+  describe(`${build.name}`, () => {
     test("is valid for any number of stages and micro-batches", () => {
-      fc.assert(fc.property(sizes, ({ stages, microbatches }) => validateSchedule(build(stages, microbatches))));
+      fc.assert(fc.property(sizes, ({ stages, microbatches }) => {
+        expect(() => validateSchedule(build(stages, microbatches))).not.toThrow();
+      }));
     });
 
     test("has a bubble of (p - 1) / (m + p - 1) where stages cost the same", () => {
@@ -42,15 +44,13 @@ for (const [name, build] of Object.entries(builders)) {
         const costs = list.slice(0, stages).map(([forward, backward, transfer]) => ({ forward, backward, transfer }));
         const { actions } = simulate(build(stages, microbatches), costs);
         const at = new Map(actions.flat().map((action) => [`${action.kind}${action.stage} ${action.microbatch}`, action]));
-        for (const row of actions) {
-          row.forEach((action, i) => {
-            if (i > 0) expect(action.start).toBeGreaterThanOrEqual(row[i - 1].end);
-            const before = at.get(`${action.kind}${action.stage + (action.kind === "F" ? -1 : 1)} ${action.microbatch}`);
-            if (before === undefined) return;
-            const { transfer } = costs[Math.min(before.stage, action.stage)];
-            expect(action.start).toBeGreaterThanOrEqual(before.end + transfer);
-          });
-        }
+        const early = actions.flatMap((row) => row.filter((action, i) => {
+          const previous = row[i - 1]?.end ?? 0;
+          const before = at.get(`${action.kind}${action.stage + (action.kind === "F" ? -1 : 1)} ${action.microbatch}`);
+          const arrival = before === undefined ? 0 : before.end + costs[Math.min(before.stage, action.stage)].transfer;
+          return action.start < Math.max(previous, arrival);
+        }));
+        expect(early).toEqual([]);
       }));
     });
 
@@ -60,19 +60,17 @@ for (const [name, build] of Object.entries(builders)) {
         const schedule = build(stages, microbatches);
         const done = new Set<string>();
         const rows: Action[][] = schedule.actions.map(() => []);
+        const misplaced: string[] = [];
         const issues = issueOrder(simulate(schedule, costs));
         for (const { what, action: { kind, stage, microbatch } } of issues) {
           const text = `${kind}${stage} ${microbatch}`;
-          if (what === "transfer") {
-            expect(done.has(text)).toBe(true);
-            done.add(`sent ${text}`);
-            continue;
-          }
-          if (kind === "F" && stage > 0) expect(done.has(`sent F${stage - 1} ${microbatch}`)).toBe(true);
-          if (kind === "B" && stage < stages - 1) expect(done.has(`sent B${stage + 1} ${microbatch}`)).toBe(true);
-          done.add(text);
-          rows[stage].push({ kind, stage, microbatch });
+          const needed = what === "transfer" ? text : kind === "F" ? `sent F${stage - 1} ${microbatch}` : `sent B${stage + 1} ${microbatch}`;
+          const isFirst = what === "action" && (kind === "F" ? stage === 0 : stage === stages - 1);
+          if (!isFirst && !done.has(needed)) misplaced.push(`${what} ${text}`);
+          done.add(what === "transfer" ? `sent ${text}` : text);
+          if (what === "action") rows[stage].push({ kind, stage, microbatch });
         }
+        expect(misplaced).toEqual([]);
         expect(rows).toEqual(schedule.actions);
         expect(issues.length).toBe(2 * microbatches * stages + 2 * microbatches * (stages - 1));
       }));

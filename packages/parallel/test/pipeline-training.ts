@@ -51,7 +51,7 @@ export const cnn = (): nn.Sequential =>
   );
 
 export interface Trained {
-  readonly losses: Tensor[];
+  readonly losses: Record<string, Tensor>;
   /** Gradients of the last batch, and the parameters after it. */
   readonly gradients: Record<string, Tensor>;
   readonly state: nn.StateDict;
@@ -66,15 +66,16 @@ export function trained(training: Training, here: Device, options?: PipelineOpti
   const data = batches.map((size) => [randn([size, ...training.sample], { device: here, dtype }), randint(classes, [size], { device: here })]);
   const optimizer = new optim.Adam(model.parameters(), { lr: 0.02 });
   const pipe = options === undefined ? undefined : pipeline(model, options);
-  const losses = data.map(([input, target], i) => {
+  const losses: Record<string, Tensor> = {};
+  for (const [i, [input, target]] of data.entries()) {
     if (i % accumulate === 0) optimizer.zeroGrad();
     const single = pipe === undefined ? loss(model.forward(input), target) : undefined;
     single?.backward();
     const result = single ?? (pipe as NonNullable<typeof pipe>).step(input, target, loss);
     if (clip !== undefined) nn.clipGradNorm_(model.parameters(), clip);
     if (i % accumulate === accumulate - 1) optimizer.step();
-    return result.detach();
-  });
+    losses[`loss ${i}`] = result.detach();
+  }
   const gradients = Object.fromEntries(Array.from(model.namedParameters(), ([name, { grad }]) => [name, grad as Tensor]));
   return { losses, gradients, state: model.stateDict(), next: randn([]).itemSync() };
 }
@@ -84,7 +85,7 @@ export function trainingDifferences(training: Training, devices: readonly Device
   const expected = trained(training, devices[0]);
   const actual = trained(training, devices[0], { devices, ...options });
   return [
-    ...differences({ ...actual.losses }, { ...expected.losses }),
+    ...differences(actual.losses, expected.losses),
     ...differences(actual.gradients, expected.gradients),
     ...differences(actual.state, expected.state),
     ...(actual.next === expected.next ? [] : ["the random stream goes on elsewhere"]),

@@ -4,7 +4,6 @@ import { inPlace, unary } from "./elementwise.ts";
 import { from } from "./op.ts";
 
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
-export const sigmoid = unary("sigmoid", { kernel: (a) => a.sigmoid(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.neg().add(1).mul(y))) } });
 export const erf = unary("erf", { kernel: (a) => a.erf(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.square().neg().exp()).mul(TWO_OVER_SQRT_PI)) } });
 export const erfc = unary("erfc", { kernel: (a) => a.erfc(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.square().neg().exp()).mul(-TWO_OVER_SQRT_PI)) } });
 export const erfinv = unary("erfinv", { kernel: (a) => a.erfinv(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.square().exp()).mul(1 / TWO_OVER_SQRT_PI)) } });

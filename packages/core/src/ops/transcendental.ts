@@ -8,6 +8,7 @@ import { parameters } from "./arguments.ts";
 import { apply, applyTo } from "./dispatch.ts";
 import { binary, inPlace, none, operands, tensorOperand, unary } from "./elementwise.ts";
 import type { Operand } from "./elementwise.ts";
+import { fused } from "./fused.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
 import { from } from "./op.ts";
 
@@ -73,7 +74,7 @@ export function floatPower(x: Operand, y: Operand): Tensor {
   return pow(isTensor(x) ? x.to("float64") : x, isTensor(y) ? y.to("float64") : y);
 }
 
-export const sqrt = unary("sqrt", { kernel: (a) => a.sqrt(), type: "float", grad: { a: from("y", (g, { y }) => g.div(y.mul(2))) } });
+export const sqrt = unary("sqrt", { kernel: (a) => a.sqrt(), type: "float", grad: { a: fused("sqrtBackward", "y", (g, y) => g.div(y.mul(2))) } });
 export const rsqrt = unary("rsqrt", { kernel: (a) => a.rsqrt(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.pow(3)).mul(-0.5)) } });
 export const exp = unary("exp", { kernel: (a) => a.exp(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y)) } });
 export const exp2 = unary("exp2", { kernel: (a) => a.exp2(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y).mul(LN2)) } });
@@ -155,7 +156,7 @@ export const acos = unary("acos", { kernel: (a) => a.acos(), type: "float", grad
 export const atan = unary("atan", { kernel: (a) => a.atan(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a.square().add(1))) } });
 export const sinh = unary("sinh", { kernel: (a) => a.sinh(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.cosh())) } });
 export const cosh = unary("cosh", { kernel: (a) => a.cosh(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.sinh())) } });
-export const tanh = unary("tanh", { kernel: (a) => a.tanh(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.square().neg().add(1))) } });
+export const tanh = unary("tanh", { kernel: (a) => a.tanh(), type: "float", grad: { a: fused("tanhBackward", "y", (g, y) => g.mul(y.square().neg().add(1))) } });
 export const asinh = unary("asinh", { kernel: (a) => a.asinh(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.square().add(1).rsqrt())) } });
 export const acosh = unary("acosh", { kernel: (a) => a.acosh(), type: "float", grad: { a: from("a", (g, { a }) => g.mul(a.square().sub(1).rsqrt())) } });
 export const atanh = unary("atanh", { kernel: (a) => a.atanh(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a.square().neg().add(1))) } });
@@ -192,7 +193,7 @@ export const sinc = unary("sinc", {
 export const deg2rad = unary("deg2rad", { kernel: (a) => a.mul(Math.PI / 180), type: "float", grad: { a: (g) => g.mul(Math.PI / 180) } });
 export const rad2deg = unary("rad2deg", { kernel: (a) => a.mul(180 / Math.PI), type: "float", grad: { a: (g) => g.mul(180 / Math.PI) } });
 
-export const sigmoid = unary("sigmoid", { kernel: (a) => a.sigmoid(), type: "float", grad: { a: from("y", (g, { y }) => g.mul(y.neg().add(1).mul(y))) } });
+export const sigmoid = unary("sigmoid", { kernel: (a) => a.sigmoid(), type: "float", grad: { a: fused("sigmoidBackward", "y", (g, y) => g.mul(y.neg().add(1).mul(y))) } });
 
 // --- helpers of gradient rules --------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,9 @@ export interface Partials {
   readonly vectors: readonly (readonly number[])[];
 }
 
+/** Partial results of a block, of a block of blocks, and in all. */
+export type Levels = readonly [Partials, Partials, Partials];
+
 const INT32_MIN = -0x80000000;
 const INT32_MAX = 0x7fffffff;
 
@@ -99,6 +102,12 @@ export class Accumulators {
     const own = (locals: readonly number[], type: typeof Type.f32 | typeof Type.v128): readonly number[] =>
       locals.map((local, index) => (this.#isBlocked(index) ? this.#f.local(type) : local));
     return { scalars: own(totals.scalars, Type.f32), vectors: totals.vectors.map((unit) => own(unit, Type.v128)) };
+  }
+
+  /** Locals for `totals` and for the blocks that they are summed by. */
+  levelsOf(totals: Partials): Levels {
+    const middle = this.blockOf(totals);
+    return [this.blockOf(middle), middle, totals];
   }
 
   /** Gives the totals their initial values. */

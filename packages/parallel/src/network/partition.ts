@@ -1,6 +1,6 @@
 /** Which children of a network make up which stage: by hand, or balanced by their costs. */
-import { nn, ValueError } from "@troupe/core";
-import type { Tensor } from "@troupe/core";
+import { ValueError } from "@troupe/core";
+import type { nn, Tensor } from "@troupe/core";
 
 /** A part of a network that takes one tensor and gives one. */
 export type Step = nn.Module & { forward(x: Tensor): Tensor };

@@ -13,7 +13,6 @@ import { numelOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
 import { apply } from "../dispatch.ts";
 import { KernelCache, launch } from "../launch.ts";
 import { fillWith } from "../moves.ts";
@@ -285,9 +284,10 @@ function beats(value: Expr, best: Expr, position: Expr): Expr {
 
 /** Maxima over windows, and the number of each maximum's element in its plane (int64). */
 export function defineWindowMax(name: string, gradName: string): WindowOp {
+  const spread = definePlacement(`${name}Input`, `${gradName}Backward`);
   return {
     ...windowOp(name, gradName, {
-      a: { saves: "z", rule: (g, { z, inputs }) => planeGradient(g, z, inputs[0]) },
+      a: { saves: "z", rule: (g, { z }, attrs) => apply(spread, [g, z], attrs) },
     }),
     outputs: 2,
 
@@ -311,11 +311,66 @@ export function defineWindowMax(name: string, gradName: string): WindowOp {
   };
 }
 
-/** Puts each output's gradient at the element that it was taken from. */
-function planeGradient(g: Tensor, indices: Tensor, input: Meta | undefined): Tensor {
-  const shape = input?.shape ?? g.shape;
-  const planes = g.newZeros([shape[0], shape[1], numelOf(shape.slice(2))]);
-  return planes.scatterAdd_(2, indices.flatten(2), g.flatten(2)).view(shape);
+/** The adjoint of picking an element a window: adds each at the place in its plane that the second operand says. */
+function definePlacement(name: string, gradName: string): WindowOp {
+  return {
+    ...windowOp(name, gradName, {
+      a: { saves: "b", rule: (g, { b }) => g.flatten(2).gather(2, b.flatten(2)).view(b.shape) },
+    }),
+    outputs: 1,
+    infer: ([g], { input }) => [resized(g, input, name)],
+
+    run([gradient, indices], _attrs, [meta], target): LocalValue[] {
+      const [g, places] = [gradient as LocalValue, indices as LocalValue];
+      const out = target ?? allocate(g.device, meta.shape, meta.dtype);
+      fillWith(out, 0);
+      if (numelOf(g.shape) > 0 && numelOf(out.shape) > 0) launchPlacement(name, g, places, out);
+      return [out];
+    },
+  };
+}
+
+/** Axes: n, c, ...output. Scalars: the strides of the result's spatial dimensions, then their sizes but the first. */
+function launchPlacement(name: string, g: LocalValue, places: LocalValue, out: LocalValue): void {
+  const spatial = out.shape.slice(2);
+  const kernel = kernels.get(`${name} ${g.dtype} ${spatial.length}`, () => placementKernel(name, g.dtype, spatial.length));
+  launch(
+    kernel,
+    [
+      { value: g, strides: g.strides },
+      { value: places, strides: places.strides },
+      { value: out, strides: [out.strides[0], out.strides[1], ...spatial.map(() => 0)] },
+    ],
+    g.shape,
+    [...out.strides.slice(2), ...spatial.slice(1)],
+  );
+}
+
+function placementKernel(name: string, dtype: DType, rank: number): LoopKernel {
+  const body = new Graph();
+  const g = body.load(0, dtype);
+  let rest = body.load(1, "int64").cast("int32");
+  const indirect: { value: number; stride: number }[] = [];
+  for (let d = rank - 1; d >= 0; d--) {
+    const size = d === 0 ? undefined : body.scalar(rank + d - 1, "int32");
+    const outer = size === undefined ? undefined : rest.div(size);
+    indirect.push({ value: (outer === undefined || size === undefined ? rest : rest.sub(outer.mul(size))).id, stride: d });
+    if (outer !== undefined) rest = outer;
+  }
+  return {
+    kind: "loop",
+    name,
+    axes: 2 + rank,
+    reduced: 0,
+    inputs: [any(dtype), any("int64")],
+    outputs: [{ ...any(dtype), overwrites: false }],
+    scalars: Array.from({ length: 2 * rank - 1 }, (): DType => "int32"),
+    body: body.nodes,
+    accumulators: [],
+    step: [],
+    stores: [{ output: 0, value: g.id, at: "body", indirect, combine: "add" }],
+    epilogue: [],
+  };
 }
 
 // --- what they have in common ------------------------------------------------------------------------------------
