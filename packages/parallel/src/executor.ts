@@ -1,6 +1,6 @@
 /** The executor of sharded values: each op runs on every device's part, after operands that do not fit were moved. */
 import { copyInto, device as deviceOf, DeviceError, local, TroupeError } from "@troupe/core/executor";
-import type { Executor, LocalValue, Op, Value } from "@troupe/core/executor";
+import type { Executor, LocalValue, Meta, Op, Value } from "@troupe/core/executor";
 import { decide } from "./decide.ts";
 import type { Plan } from "./decide.ts";
 import type { DeviceMesh } from "./mesh.ts";
@@ -159,7 +159,7 @@ export const shardedExecutor: Executor = {
     return [...compute(op, operands, attrs, mesh)];
   },
 
-  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {
+  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, _outputs: readonly Meta[], target: Value): void {
     const mesh = meshOf([target, ...inputs], op.name);
     const operands = inputs.map((input) => operandOf(input, mesh, op.name));
     if (isSharded(target)) {
@@ -201,6 +201,8 @@ export const shardedExecutor: Executor = {
       gradients.map((gradient, i) => {
         const { layout } = sharded(parameters[i]);
         if (!isSharded(gradient)) return spread(gradient as LocalValue, layout.mesh, layout.placements);
+        if (gradient.layout.mesh !== layout.mesh)
+          return spread(collect(gradient, layout.mesh.devices[0]), layout.mesh, layout.placements);
         return gradient.layout === layout ? gradient : redistribute(gradient, layout.placements);
       }),
     );

@@ -142,17 +142,18 @@ class Pass {
     const scope = this.#createGraph ? enableGrad : noGrad;
     scope(() => {
       try {
-        for (const { edge, gradient } of roots) this.#deliver(edge, gradient);
-        for (const node of new Set(roots.map(({ edge }) => edge.node))) if (this.#inboxes.get(node)?.waiting === 0) this.#ready.push(node);
+        this.#start(roots);
         for (let node = this.#ready.pop(); node !== undefined; node = this.#ready.pop()) {
           const gradients = this.#inboxes.get(node)?.gradients ?? [];
           this.#inboxes.delete(node);
           if (node.preHooks !== undefined || node.opaque) this.#handOut(gradients);
           if (node.preHooks !== undefined) for (const hook of node.preHooks) hook(gradients);
-          for (const i of wanted.get(node) ?? []) {
-            const gradient = gradients[(targets as readonly Edge[])[i].slot];
-            if (gradient !== undefined) this.#memory?.keep(gradient);
-            captured[i] = gradient;
+          if (targets !== undefined) {
+            for (const i of wanted.get(node) ?? []) {
+              const gradient = gradients[targets[i].slot];
+              if (gradient !== undefined) this.#memory?.keep(gradient);
+              captured[i] = gradient;
+            }
           }
           this.#process(node, gradients, targets === undefined);
         }
@@ -162,6 +163,17 @@ class Pass {
       }
     });
     return captured;
+  }
+
+  #start(roots: readonly Root[]): void {
+    const started = new Set<Node>();
+    for (const { edge: { node, slot }, gradient } of roots) {
+      const inbox = this.#inboxes.get(node);
+      if (inbox === undefined) continue;
+      this.#deliver(inbox, slot, gradient);
+      if (inbox.waiting === 0) started.add(node);
+    }
+    for (const node of started) this.#ready.push(node);
   }
 
   /** Counts the edges into every reachable node (and, when capturing, finds out which nodes matter). */
@@ -204,12 +216,15 @@ class Pass {
       // What lies behind the captured edges was not walked: another pass may.
       if (!this.#retainGraph) node.release();
     }
-    node.edges.forEach((edge, i) => {
-      if (edge === undefined) return;
-      if (results[i] !== undefined) this.#deliver(edge, results[i]);
-      const inbox = this.#inboxes.get(edge.node);
-      if (inbox !== undefined && --inbox.waiting === 0) this.#ready.push(edge.node);
-    });
+    const { edges } = node;
+    for (let i = 0; i < edges.length; i++) {
+      const edge = edges[i];
+      const inbox = edge === undefined ? undefined : this.#inboxes.get(edge.node);
+      if (edge === undefined || inbox === undefined) continue;
+      const gradient = results[i];
+      if (gradient !== undefined) this.#deliver(inbox, edge.slot, gradient);
+      if (--inbox.waiting === 0) this.#ready.push(edge.node);
+    }
     if (this.#memory !== undefined) for (const gradient of gradients) if (gradient !== undefined) this.#memory.consumed(gradient);
   }
 
@@ -218,9 +233,7 @@ class Pass {
     for (const gradient of gradients) if (gradient !== undefined) this.#memory?.keep(gradient);
   }
 
-  #deliver({ node, slot }: Edge, gradient: Tensor): void {
-    const inbox = this.#inboxes.get(node);
-    if (inbox === undefined) return;
+  #deliver(inbox: Inbox, slot: number, gradient: Tensor): void {
     const before = inbox.gradients[slot];
     if (before === undefined) {
       inbox.gradients[slot] = gradient;
@@ -269,9 +282,8 @@ class GradientMemory {
   scoped(work: () => (Tensor | undefined)[]): (Tensor | undefined)[] {
     return collectStorages(work, (results, made) => {
       if (made.length > 0) {
-        const kept = new Set(results.map((result) => (result === undefined ? undefined : this.#own(result))));
         for (const memory of made) {
-          if (kept.has(memory)) this.#uses.set(memory, 0);
+          if (results.some((result) => result?.value.identity === memory)) this.#uses.set(memory, 0);
           else if (!this.#escaped.has(memory)) memory.dispose();
         }
       }

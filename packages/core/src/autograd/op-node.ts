@@ -91,7 +91,7 @@ export class OpNode<A> extends Node implements Saved {
   }
 
   get name(): string {
-    return `${this.#op.gradName}Backward0`;
+    return `${this.#op.gradName}Backward${this.#op.overload?.(this.#attrs, this.inputs) ?? 0}`;
   }
 
   /** The op's attributes, for code that walks the graph. */

@@ -39,12 +39,12 @@ export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor |
   const values = valuesOf(inputs);
   const recorded = isRecorded(op, inputs) || (isGradEnabled() && hasHistory(target));
   if (recorded) assertWritable(target, op.name);
-  const [result] = op.infer(values, attrs);
-  assertFits(result, target, op.name);
+  const outputs = op.infer(values, attrs);
+  assertFits(outputs[0], target, op.name);
   const node = recorded && isFloat(target.dtype) ? opNode(op, attrs, inputs, target, target) : undefined;
   if (node !== undefined) keep(op, node, inputs, undefined, undefined, target);
   const { executor } = target.value;
-  (executor === local ? executorOf(values) : executor).runInto(op, values, attrs, target.value);
+  (executor === local ? executorOf(values) : executor).runInto(op, values, attrs, outputs, target.value);
   target.value.version++;
   if (node !== undefined) {
     setInPlaceHistory(target, node, inputs.indexOf(target));
@@ -97,7 +97,7 @@ function assertFits(result: Meta, target: Tensor, op: string): void {
 }
 
 /** Whether a result may be stored as `target` (`torch.can_cast`): never to a lower category. */
-export function canCast(result: DType, target: DType): boolean {
+function canCast(result: DType, target: DType): boolean {
   if (isFloat(result)) return isFloat(target);
   if (isInteger(result)) return target !== "bool";
   return true;

@@ -2,7 +2,7 @@
 import type { Device } from "../actor/device.ts";
 import { DeviceError } from "../errors.ts";
 import { setLocalExecutor } from "../tensor/value.ts";
-import type { Executor, LocalValue, Value } from "../tensor/value.ts";
+import type { Executor, LocalValue, Meta, Value } from "../tensor/value.ts";
 import { itemSize } from "../tensor/dtype.ts";
 import { numelOf } from "../tensor/shape.ts";
 import type { Op } from "./op.ts";
@@ -48,11 +48,11 @@ export const local: Executor = {
     return op.run(values, attrs, op.infer(values, attrs));
   },
 
-  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void {
+  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, outputs: readonly Meta[], target: Value): void {
     const values = locals(inputs, op.name, target);
     // Out of place it is the result's allocation that refuses.
     target.device.assertOpen();
-    op.run(values, attrs, op.infer(values, attrs), target as LocalValue);
+    op.run(values, attrs, outputs, target as LocalValue);
   },
 
   async read(value: Value): Promise<Uint8Array> {

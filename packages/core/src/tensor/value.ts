@@ -41,8 +41,8 @@ export interface Executor {
   readonly name: string;
   /** Runs an op into fresh values (or views, where the op is a view). */
   run<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A): Value[];
-  /** Runs an op with its (first) result written into `target`, whose shape is the result's. */
-  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, target: Value): void;
+  /** Runs an op with its (first) result written into `target`, whose shape is the result's; `outputs` is what the op inferred. */
+  runInto<A>(op: Op<A>, inputs: readonly (Value | number)[], attrs: A, outputs: readonly Meta[], target: Value): void;
   /** A private copy of the contents in row-major order. */
   read(value: Value): Promise<Uint8Array>;
   readSync(value: Value): Uint8Array;
@@ -208,6 +208,11 @@ export class LocalValue implements Value {
       });
     }
   }
+}
+
+/** A fresh contiguous value that looks like `x`, which must be contiguous: it shares the lists of sizes and strides. */
+export function allocateLike(x: LocalValue, dtype: DType): LocalValue {
+  return new LocalValue(new Storage(x.device, numelOf(x.shape) * itemSize(dtype)), dtype, x.shape, x.strides, 0, true);
 }
 
 /** A fresh contiguous value with undefined contents. */

@@ -11,7 +11,7 @@ import { dtypeOfNumber, dtypes, floatingType, resultType } from "../../tensor/dt
 import type { DType, Promotable } from "../../tensor/dtype.ts";
 import { broadcastShapes, broadcastStrides, isContiguous, numelOf, sameShape } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
-import { allocate } from "../../tensor/value.ts";
+import { allocate, allocateLike } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
 import { collapse, innerStride } from "../iteration.ts";
 import { issue, putScalar } from "../launch.ts";
@@ -43,6 +43,7 @@ export interface ElementwiseEntry {
   readonly grad?: GradientTable<Params>;
   /** Autograd's name where it is not the op's own. */
   readonly gradName?: string;
+  readonly overload?: Op<Params>["overload"];
 }
 
 export interface ElementwiseOp extends Op<Params> {
@@ -126,6 +127,7 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     name,
     kind: "elementwise",
     gradName: entry.gradName ?? pascal(name),
+    overload: entry.overload,
     isView: false,
     outputs: 1,
     entry,
@@ -137,7 +139,7 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
 
     run(inputs, params, [meta], target): LocalValue[] {
       const { compute } = types(inputs);
-      const out = target ?? allocate(deviceOf(inputs), meta.shape, meta.dtype);
+      const out = target ?? fresh(inputs, meta);
       if (target !== undefined) assertNoOverlap(target, inputs, name);
       if (numelOf(out.shape) === 0) return [out];
       if (isFlat(inputs, out)) {
@@ -149,6 +151,13 @@ export function defineElementwise(name: string, entry: ElementwiseEntry): Elemen
     },
   };
   return op;
+}
+
+/** Memory for the result; its geometry is that of the first operand, where that has the result's shape. */
+function fresh(inputs: readonly (LocalValue | number)[], { shape, dtype }: Meta): LocalValue {
+  const first = inputs[0];
+  if (typeof first !== "number" && first.contiguous && sameShape(first.shape, shape)) return allocateLike(first, dtype);
+  return allocate(deviceOf(inputs), shape, dtype);
 }
 
 /** Whether all operands lie in memory as the result does: one loop over all elements. */
