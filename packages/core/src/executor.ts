@@ -22,6 +22,7 @@ export { mul, square, sub } from "./ops/arithmetic.ts";
 export { sqrt } from "./ops/transcendental.ts";
 export { cloneOp } from "./ops/conversion.ts";
 export { mean, sum } from "./ops/reduce.ts";
+export { powerSumOp } from "./ops/norm.ts";
 export type { ElementwiseOp } from "./ops/kinds/elementwise.ts";
 export type { GenerateAttrs } from "./ops/kinds/generate.ts";
 export type { ReduceAttrs, ReduceOp } from "./ops/kinds/reduce.ts";

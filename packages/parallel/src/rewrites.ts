@@ -1,8 +1,8 @@
 /**
  * Ops that no single device can do on its part, as several that all can: moments over a dimension that is split need
- * the mean of all parts first.
+ * the mean of all parts first, and a norm's root comes after the sum.
  */
-import { mean, mul, sqrt, square, sub, sum } from "@troupe/core/executor";
+import { mean, mul, powerSumOp, sqrt, square, sub, sum } from "@troupe/core/executor";
 import type { Op, ReduceAttrs } from "@troupe/core/executor";
 import type { ShardedValue } from "./value.ts";
 
@@ -18,9 +18,12 @@ function divisor({ shape }: ShardedValue, { dims, params: [correction] = [1] }: 
   return Math.max(dims.reduce((count, dim) => count * shape[dim], 1) - correction, 0);
 }
 
+function isSplit(x: ShardedValue, { dims }: ReduceAttrs): boolean {
+  return x.layout.placements.some((placement) => placement.kind === "shard" && dims.includes(placement.dim));
+}
+
 const variance: Rewrite = {
-  applies: (x, { dims }) =>
-    x.layout.placements.some((placement) => placement.kind === "shard" && dims.includes(placement.dim)),
+  applies: isSplit,
   run: (run, x, attrs) => {
     const { dims, keepdim } = attrs;
     const deviation = run(sub.op, [x, run(mean.op, [x], { dims, keepdim: true })], []);
@@ -33,7 +36,17 @@ const standardDeviation: Rewrite = {
   run: (run, x, attrs) => run(sqrt.op, [variance.run(run, x, attrs)], []),
 };
 
-const rewrites: Readonly<Record<string, Rewrite | undefined>> = { var: variance, std: standardDeviation };
+const euclideanNorm: Rewrite = {
+  applies: (x, attrs) => (attrs.params?.[0] ?? 2) === 2 && isSplit(x, attrs),
+  run: (run, x, attrs) => run(sqrt.op, [run(powerSumOp, [x], attrs)], []),
+};
+
+const rewrites: Readonly<Record<string, Rewrite | undefined>> = {
+  var: variance,
+  std: standardDeviation,
+  norm: euclideanNorm,
+  linalgVectorNorm: euclideanNorm,
+};
 
 /** The steps of an op that no device can do on its part as the operand lies; undefined for all others. */
 export function rewriteOf<A>(

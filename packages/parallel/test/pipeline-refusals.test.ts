@@ -1,4 +1,16 @@
-import { AutogradError, DeviceClosedError, DeviceError, manualSeed, nn, noGrad, ones, randint, randn, ShapeError, ValueError } from "@troupe/core";
+import {
+  AutogradError,
+  DeviceClosedError,
+  DeviceError,
+  manualSeed,
+  nn,
+  noGrad,
+  ones,
+  randint,
+  randn,
+  ShapeError,
+  ValueError,
+} from "@troupe/core";
 import type { Tensor } from "@troupe/core";
 import { mock } from "@troupe/core/testing";
 import { balance, dataParallel, gpipe, measureSteps, pipeline, ScheduleError } from "@troupe/parallel";
@@ -20,21 +32,37 @@ describe("stages", () => {
     };
     const every = function* (count: number, stages: number): Generator<number[]> {
       if (stages === 1) yield [count];
-      else for (let first = 1; first <= count - stages + 1; first++) for (const rest of every(count - first, stages - 1)) yield [first, ...rest];
+      else
+        for (let first = 1; first <= count - stages + 1; first++)
+          for (const rest of every(count - first, stages - 1)) yield [first, ...rest];
     };
-    fc.assert(fc.property(fc.array(fc.nat(20), { minLength: 1, maxLength: 8 }), fc.integer({ min: 1, max: 8 }), (costs, wanted) => {
-      const stages = Math.min(wanted, costs.length);
-      const parts = balance(costs, stages);
-      expect(parts.length).toBe(stages);
-      expect(parts.every((size) => size > 0)).toBe(true);
-      expect(parts.reduce((sum, size) => sum + size, 0)).toBe(costs.length);
-      expect(dearest(costs, parts)).toBe(Math.min(...Array.from(every(costs.length, stages), (other) => dearest(costs, other))));
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(20), { minLength: 1, maxLength: 8 }),
+        fc.integer({ min: 1, max: 8 }),
+        (costs, wanted) => {
+          const stages = Math.min(wanted, costs.length);
+          const parts = balance(costs, stages);
+          expect(parts.length).toBe(stages);
+          expect(parts.every((size) => size > 0)).toBe(true);
+          expect(parts.reduce((sum, size) => sum + size, 0)).toBe(costs.length);
+          expect(dearest(costs, parts)).toBe(
+            Math.min(...Array.from(every(costs.length, stages), (other) => dearest(costs, other))),
+          );
+        },
+      ),
+    );
   });
 
   test("balanced by the clock: the dear layer gets a device of its own, and nothing is changed by measuring", () => {
     const heavy = new nn.Linear(400, 400);
-    const net = new nn.Sequential(new nn.Linear(4, 400), heavy, new nn.BatchNorm1d(400), new nn.Dropout(), new nn.Linear(400, 2)).to(cpus[0]);
+    const net = new nn.Sequential(
+      new nn.Linear(4, 400),
+      heavy,
+      new nn.BatchNorm1d(400),
+      new nn.Dropout(),
+      new nn.Linear(400, 2),
+    ).to(cpus[0]);
     manualSeed(6);
     const sample = randn([256, 4], { device: cpus[0] });
     const [state, next] = [net.stateDict(), randn([]).itemSync()];
@@ -55,20 +83,27 @@ describe("stages", () => {
 
 describe("what does not fit is refused at the call", () => {
   const net = (): nn.Sequential => mlp().to(mocks[0]);
-  const batch = (size: number): [Tensor, Tensor] => [ones([size, 5], { device: mocks[0] }), randint(classes, [size], { device: mocks[0] })];
+  const batch = (size: number): [Tensor, Tensor] => [
+    ones([size, 5], { device: mocks[0] }),
+    randint(classes, [size], { device: mocks[0] }),
+  ];
 
   test("stages", () => {
     const small = new nn.Sequential(new nn.Linear(5, 2), new nn.ReLU()).to(mocks[0]);
     expect(() => pipeline(small, { devices: mocks })).toThrow(ValueError);
     expect(() => pipeline(net(), { devices: mocks, stages: [3, 4] })).toThrow(/2 stages for 3 devices/);
-    expect(() => pipeline(net(), { devices: mocks.slice(0, 2), stages: [3, 3] })).toThrow(/is 6 children; the network has 7/);
+    expect(() => pipeline(net(), { devices: mocks.slice(0, 2), stages: [3, 3] })).toThrow(
+      /is 6 children; the network has 7/,
+    );
     expect(() => pipeline(net(), { devices: mocks.slice(0, 2), stages: [7, 0] })).toThrow(/at least one/);
     expect(() => pipeline(net(), { devices: mocks.slice(0, 2), stages: { splitAt: [8] } })).toThrow(/at least one/);
     expect(() => pipeline(new nn.Linear(2, 2), { devices: mocks.slice(0, 1) })).toThrow(/order/);
   });
 
   test("schedules", () => {
-    expect(() => pipeline(net(), { devices: mocks, schedule: "zigzag" as ScheduleName })).toThrow(/unknown schedule "zigzag"/);
+    expect(() => pipeline(net(), { devices: mocks, schedule: "zigzag" as ScheduleName })).toThrow(
+      /unknown schedule "zigzag"/,
+    );
     expect(() => pipeline(net(), { devices: mocks, schedule: gpipe(2, 1) })).toThrow(/is for 2 stages/);
     const { actions, ...rest } = gpipe(3, 2);
     const broken = { ...rest, actions: [actions[0].toReversed(), actions[1], actions[2]] };
@@ -95,7 +130,9 @@ describe("what does not fit is refused at the call", () => {
     expect(() => pipeline(dataParallel(net(), { devices: mocks }).module, { devices: mocks })).toThrow(/on a mesh/);
     const [a, b] = [new nn.Linear(4, 4), new nn.Linear(4, 4)];
     b.weight = a.weight;
-    expect(() => pipeline(new nn.Sequential(a, b).to(mocks[0]), { devices: mocks.slice(0, 2) })).toThrow(/same parameter/);
+    expect(() => pipeline(new nn.Sequential(a, b).to(mocks[0]), { devices: mocks.slice(0, 2) })).toThrow(
+      /same parameter/,
+    );
   });
 
   test("batches and losses", () => {

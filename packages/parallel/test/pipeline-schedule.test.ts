@@ -1,5 +1,12 @@
 import {
-  drawSvg, drawText, gpipe, issueOrder, oneForwardOneBackward, ScheduleError, simulate, validateSchedule,
+  drawSvg,
+  drawText,
+  gpipe,
+  issueOrder,
+  oneForwardOneBackward,
+  ScheduleError,
+  simulate,
+  validateSchedule,
 } from "@troupe/parallel";
 import type { Action, Schedule } from "@troupe/parallel";
 import fc from "fast-check";
@@ -26,63 +33,102 @@ function refused(actions: readonly (readonly Action[])[], microbatches = 1): Sch
 for (const build of builders) {
   describe(`${build.name}`, () => {
     test("is valid for any number of stages and micro-batches", () => {
-      fc.assert(fc.property(sizes, ({ stages, microbatches }) => {
-        expect(() => validateSchedule(build(stages, microbatches))).not.toThrow();
-      }));
+      fc.assert(
+        fc.property(sizes, ({ stages, microbatches }) => {
+          expect(() => validateSchedule(build(stages, microbatches))).not.toThrow();
+        }),
+      );
     });
 
     test("has a bubble of (p - 1) / (m + p - 1) where stages cost the same", () => {
-      fc.assert(fc.property(sizes, cost, cost, ({ stages: p, microbatches: m }, forward, backward) => {
-        const { bubble, makespan } = simulate(build(p, m), { forward, backward });
-        expect(bubble).toBeCloseTo((p - 1) / (m + p - 1), 9);
-        expect(makespan).toBeCloseTo((m + p - 1) * (forward + backward), 6);
-      }));
+      fc.assert(
+        fc.property(sizes, cost, cost, ({ stages: p, microbatches: m }, forward, backward) => {
+          const { bubble, makespan } = simulate(build(p, m), { forward, backward });
+          expect(bubble).toBeCloseTo((p - 1) / (m + p - 1), 9);
+          expect(makespan).toBeCloseTo((m + p - 1) * (forward + backward), 6);
+        }),
+      );
     });
 
-    test("simulated with any costs, an action starts after the stage's last one and after what it needs has arrived", () => {
-      fc.assert(fc.property(sizes, fc.array(fc.tuple(cheap, cheap, cheap), { minLength: 7, maxLength: 7 }), ({ stages, microbatches }, list) => {
-        const costs = list.slice(0, stages).map(([forward, backward, transfer]) => ({ forward, backward, transfer }));
-        const { actions } = simulate(build(stages, microbatches), costs);
-        const at = new Map(actions.flat().map((action) => [`${action.kind}${action.stage} ${action.microbatch}`, action]));
-        const early = actions.flatMap((row) => row.filter((action, i) => {
-          const previous = row[i - 1]?.end ?? 0;
-          const before = at.get(`${action.kind}${action.stage + (action.kind === "F" ? -1 : 1)} ${action.microbatch}`);
-          const arrival = before === undefined ? 0 : before.end + costs[Math.min(before.stage, action.stage)].transfer;
-          return action.start < Math.max(previous, arrival);
-        }));
-        expect(early).toEqual([]);
-      }));
+    test("with any costs, an action starts after the stage's last one and after what it needs has arrived", () => {
+      fc.assert(
+        fc.property(
+          sizes,
+          fc.array(fc.tuple(cheap, cheap, cheap), { minLength: 7, maxLength: 7 }),
+          ({ stages, microbatches }, list) => {
+            const costs = list
+              .slice(0, stages)
+              .map(([forward, backward, transfer]) => ({ forward, backward, transfer }));
+            const { actions } = simulate(build(stages, microbatches), costs);
+            const at = new Map(
+              actions.flat().map((action) => [`${action.kind}${action.stage} ${action.microbatch}`, action]),
+            );
+            const early = actions.flatMap((row) =>
+              row.filter((action, i) => {
+                const previous = row[i - 1]?.end ?? 0;
+                const before = at.get(
+                  `${action.kind}${action.stage + (action.kind === "F" ? -1 : 1)} ${action.microbatch}`,
+                );
+                const arrival =
+                  before === undefined ? 0 : before.end + costs[Math.min(before.stage, action.stage)].transfer;
+                return action.start < Math.max(previous, arrival);
+              }),
+            );
+            expect(early).toEqual([]);
+          },
+        ),
+      );
     });
 
     test("is issued so that each transfer follows what it carries and precedes what needs it", () => {
-      fc.assert(fc.property(sizes, fc.array(fc.tuple(cheap, cheap, cheap), { minLength: 7, maxLength: 7 }), ({ stages, microbatches }, list) => {
-        const costs = list.slice(0, stages).map(([forward, backward, transfer]) => ({ forward, backward, transfer }));
-        const schedule = build(stages, microbatches);
-        const done = new Set<string>();
-        const rows: Action[][] = schedule.actions.map(() => []);
-        const misplaced: string[] = [];
-        const issues = issueOrder(simulate(schedule, costs));
-        for (const { what, action: { kind, stage, microbatch } } of issues) {
-          const text = `${kind}${stage} ${microbatch}`;
-          const needed = what === "transfer" ? text : kind === "F" ? `sent F${stage - 1} ${microbatch}` : `sent B${stage + 1} ${microbatch}`;
-          const isFirst = what === "action" && (kind === "F" ? stage === 0 : stage === stages - 1);
-          if (!isFirst && !done.has(needed)) misplaced.push(`${what} ${text}`);
-          done.add(what === "transfer" ? `sent ${text}` : text);
-          if (what === "action") rows[stage].push({ kind, stage, microbatch });
-        }
-        expect(misplaced).toEqual([]);
-        expect(rows).toEqual(schedule.actions);
-        expect(issues.length).toBe(2 * microbatches * stages + 2 * microbatches * (stages - 1));
-      }));
+      fc.assert(
+        fc.property(
+          sizes,
+          fc.array(fc.tuple(cheap, cheap, cheap), { minLength: 7, maxLength: 7 }),
+          ({ stages, microbatches }, list) => {
+            const costs = list
+              .slice(0, stages)
+              .map(([forward, backward, transfer]) => ({ forward, backward, transfer }));
+            const schedule = build(stages, microbatches);
+            const done = new Set<string>();
+            const rows: Action[][] = schedule.actions.map(() => []);
+            const misplaced: string[] = [];
+            const issues = issueOrder(simulate(schedule, costs));
+            for (const {
+              what,
+              action: { kind, stage, microbatch },
+            } of issues) {
+              const text = `${kind}${stage} ${microbatch}`;
+              const needed =
+                what === "transfer"
+                  ? text
+                  : kind === "F"
+                    ? `sent F${stage - 1} ${microbatch}`
+                    : `sent B${stage + 1} ${microbatch}`;
+              const isFirst = what === "action" && (kind === "F" ? stage === 0 : stage === stages - 1);
+              if (!isFirst && !done.has(needed)) misplaced.push(`${what} ${text}`);
+              done.add(what === "transfer" ? `sent ${text}` : text);
+              if (what === "action") rows[stage].push({ kind, stage, microbatch });
+            }
+            expect(misplaced).toEqual([]);
+            expect(rows).toEqual(schedule.actions);
+            expect(issues.length).toBe(2 * microbatches * stages + 2 * microbatches * (stages - 1));
+          },
+        ),
+      );
     });
   });
 }
 
 test("GPipe holds all m micro-batches, 1F1B min(m, p - s) at stage s", () => {
-  fc.assert(fc.property(sizes, ({ stages: p, microbatches: m }) => {
-    expect(simulate(gpipe(p, m)).held).toEqual(Array.from({ length: p }, () => m));
-    expect(simulate(oneForwardOneBackward(p, m)).held).toEqual(Array.from({ length: p }, (_, s) => Math.min(m, p - s)));
-  }));
+  fc.assert(
+    fc.property(sizes, ({ stages: p, microbatches: m }) => {
+      expect(simulate(gpipe(p, m)).held).toEqual(Array.from({ length: p }, () => m));
+      expect(simulate(oneForwardOneBackward(p, m)).held).toEqual(
+        Array.from({ length: p }, (_, s) => Math.min(m, p - s)),
+      );
+    }),
+  );
 });
 
 test("with one micro-batch, one stage works at a time", () => {
@@ -91,7 +137,9 @@ test("with one micro-batch, one stage works at a time", () => {
 });
 
 test("1F1B of two stages and three micro-batches, as in the paper", () => {
-  const text = oneForwardOneBackward(2, 3).actions.map((row) => row.map(({ kind, microbatch }) => kind + microbatch).join(" "));
+  const text = oneForwardOneBackward(2, 3).actions.map((row) =>
+    row.map(({ kind, microbatch }) => kind + microbatch).join(" "),
+  );
   expect(text).toEqual(["F0 F1 B0 F2 B1 B2", "F0 B0 F1 B1 F2 B2"]);
 });
 
@@ -99,7 +147,12 @@ describe("a schedule that cannot run is refused with the action's name", () => {
   test("an action that is missing, comes twice, stands with another stage, or has no such micro-batch", () => {
     expect(refused([[F(0, 0)]])).toMatchObject({ action: B(0, 0), message: expect.stringContaining("0B0 is missing") });
     expect(refused([[F(0, 0), F(0, 0), B(0, 0)]]).message).toContain("0F0 comes twice");
-    expect(refused([[F(0, 0), B(0, 0), F(1, 0)], [F(1, 0), B(1, 0)]])).toMatchObject({ action: F(1, 0) });
+    expect(
+      refused([
+        [F(0, 0), B(0, 0), F(1, 0)],
+        [F(1, 0), B(1, 0)],
+      ]),
+    ).toMatchObject({ action: F(1, 0) });
     expect(refused([[F(0, 0), B(0, 0), F(0, 1)]]).message).toContain("0F1: there is no such micro-batch among 1");
     expect(refused([]).message).toContain("no stages");
   });
@@ -109,19 +162,29 @@ describe("a schedule that cannot run is refused with the action's name", () => {
   });
 
   test("stages that wait for each other", () => {
-    const error = refused([[F(0, 0), B(0, 0), F(0, 1), B(0, 1)], [F(1, 1), B(1, 1), F(1, 0), B(1, 0)]], 2);
+    const error = refused(
+      [
+        [F(0, 0), B(0, 0), F(0, 1), B(0, 1)],
+        [F(1, 1), B(1, 1), F(1, 0), B(1, 0)],
+      ],
+      2,
+    );
     expect(error.message).toContain("deadlock: 0B0 waits for 1B0, 1F1 waits for 0F1");
     expect(error.action).toEqual(B(0, 0));
   });
 
   test("removing or doubling any action of a good one", () => {
-    fc.assert(fc.property(sizes, fc.nat(), fc.boolean(), ({ stages, microbatches }, pick, doubled) => {
-      const good = oneForwardOneBackward(stages, microbatches);
-      const stage = pick % stages;
-      const at = pick % good.actions[stage].length;
-      const actions = good.actions.map((row, s) => (s === stage ? row.toSpliced(at, 1, ...(doubled ? [row[at], row[at]] : [])) : row));
-      expect(refused(actions, microbatches).action).toBeDefined();
-    }));
+    fc.assert(
+      fc.property(sizes, fc.nat(), fc.boolean(), ({ stages, microbatches }, pick, doubled) => {
+        const good = oneForwardOneBackward(stages, microbatches);
+        const stage = pick % stages;
+        const at = pick % good.actions[stage].length;
+        const actions = good.actions.map((row, s) =>
+          s === stage ? row.toSpliced(at, 1, ...(doubled ? [row[at], row[at]] : [])) : row,
+        );
+        expect(refused(actions, microbatches).action).toBeDefined();
+      }),
+    );
   });
 });
 
@@ -145,16 +208,30 @@ describe("drawings", () => {
   });
 
   test("as text: any schedule fits the width and shows every stage's work in order", () => {
-    fc.assert(fc.property(sizes, cost, cost, fc.integer({ min: 20, max: 200 }), ({ stages, microbatches }, forward, backward, width) => {
-      const [, ...rows] = drawText(simulate(gpipe(stages, microbatches), { forward, backward }), { width }).split("\n");
-      expect(rows.length).toBe(stages);
-      for (const row of rows) expect(row.length).toBe(rows[0].length);
-      expect(rows[0].length).toBeLessThanOrEqual("stage 0  ".length + width);
-    }));
+    fc.assert(
+      fc.property(
+        sizes,
+        cost,
+        cost,
+        fc.integer({ min: 20, max: 200 }),
+        ({ stages, microbatches }, forward, backward, width) => {
+          const [, ...rows] = drawText(simulate(gpipe(stages, microbatches), { forward, backward }), { width }).split(
+            "\n",
+          );
+          expect(rows.length).toBe(stages);
+          for (const row of rows) expect(row.length).toBe(rows[0].length);
+          expect(rows[0].length).toBeLessThanOrEqual("stage 0  ".length + width);
+        },
+      ),
+    );
   });
 
   test("as SVG: a bar for every action, texts escaped, nothing from elsewhere", () => {
-    const svg = drawSvg(simulate(gpipe(2, 3)), { title: 'a "<b>" & c', rowLabels: ["cpu:0 <script>", "cpu:1"], unit: "ms" });
+    const svg = drawSvg(simulate(gpipe(2, 3)), {
+      title: 'a "<b>" & c',
+      rowLabels: ["cpu:0 <script>", "cpu:1"],
+      unit: "ms",
+    });
     expect(svg.match(/<g>/g)?.length).toBe(2 * 2 * 3);
     expect(svg).toContain("a &quot;&lt;b&gt;&quot; &amp; c");
     expect(svg).not.toMatch(/<script|href|url\(/);

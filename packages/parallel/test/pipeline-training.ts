@@ -19,7 +19,10 @@ function difference(actual: Tensor, expected: Tensor): string | undefined {
 }
 
 /** Where two sets of tensors differ, by name; empty where they do not. */
-export function differences(actual: Readonly<Record<string, Tensor>>, expected: Readonly<Record<string, Tensor>>): string[] {
+export function differences(
+  actual: Readonly<Record<string, Tensor>>,
+  expected: Readonly<Record<string, Tensor>>,
+): string[] {
   const names = new Set([...Object.keys(actual), ...Object.keys(expected)]);
   return [...names].flatMap((name) => {
     if (!(name in actual && name in expected)) return [`${name} is there only once`];
@@ -41,12 +44,24 @@ export const classes = 3;
 
 export const mlp = (): nn.Sequential =>
   new nn.Sequential(
-    new nn.Linear(5, 12), new nn.ReLU({ inplace: true }), new nn.Dropout(0.3), new nn.Linear(12, 8), new nn.Tanh(), new nn.Dropout(0.2), new nn.Linear(8, classes),
+    new nn.Linear(5, 12),
+    new nn.ReLU({ inplace: true }),
+    new nn.Dropout(0.3),
+    new nn.Linear(12, 8),
+    new nn.Tanh(),
+    new nn.Dropout(0.2),
+    new nn.Linear(8, classes),
   );
 
 export const cnn = (): nn.Sequential =>
   new nn.Sequential(
-    new nn.Conv2d(1, 4, 3), new nn.ReLU(), new nn.MaxPool2d(2), new nn.Dropout2d(0.2), new nn.Flatten(), new nn.Linear(36, 10), new nn.Dropout(0.5),
+    new nn.Conv2d(1, 4, 3),
+    new nn.ReLU(),
+    new nn.MaxPool2d(2),
+    new nn.Dropout2d(0.2),
+    new nn.Flatten(),
+    new nn.Linear(36, 10),
+    new nn.Dropout(0.5),
     new nn.Linear(10, classes),
   );
 
@@ -63,7 +78,10 @@ export function trained(training: Training, here: Device, options?: PipelineOpti
   const { batches = [12, 12, 12, 12, 7], dtype = "float32", accumulate = 1, clip } = training;
   manualSeed(11);
   const model = training.model().to(here, dtype);
-  const data = batches.map((size) => [randn([size, ...training.sample], { device: here, dtype }), randint(classes, [size], { device: here })]);
+  const data = batches.map((size) => [
+    randn([size, ...training.sample], { device: here, dtype }),
+    randint(classes, [size], { device: here }),
+  ]);
   const optimizer = new optim.Adam(model.parameters(), { lr: 0.02 });
   const pipe = options === undefined ? undefined : pipeline(model, options);
   const losses: Record<string, Tensor> = {};
@@ -76,12 +94,21 @@ export function trained(training: Training, here: Device, options?: PipelineOpti
     if (i % accumulate === accumulate - 1) optimizer.step();
     losses[`loss ${i}`] = result.detach();
   }
-  const gradients = Object.fromEntries(Array.from(model.namedParameters(), ([name, { grad }]) => [name, grad as Tensor]));
+  const gradients = Object.fromEntries(
+    Array.from(model.namedParameters(), ([name, { grad }]) => [name, grad as Tensor]),
+  );
   return { losses, gradients, state: model.stateDict(), next: randn([]).itemSync() };
 }
 
-/** What differs between training on the first device and in a pipeline: losses, gradients, parameters, the random stream. */
-export function trainingDifferences(training: Training, devices: readonly Device[], options: Omit<PipelineOptions, "devices"> = {}): string[] {
+/**
+ * What differs between training on the first device and in a pipeline: losses, gradients, parameters, the random
+ * stream.
+ */
+export function trainingDifferences(
+  training: Training,
+  devices: readonly Device[],
+  options: Omit<PipelineOptions, "devices"> = {},
+): string[] {
   const expected = trained(training, devices[0]);
   const actual = trained(training, devices[0], { devices, ...options });
   return [

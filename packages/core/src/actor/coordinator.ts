@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import { DeviceLostError } from "../errors.ts";
-import { Company } from "./protocol.ts";
+import { Company, Transfer } from "./protocol.ts";
 import { companyMemory, type CompanyMemory } from "./shared.ts";
 import { Spinner } from "./waiting.ts";
 
@@ -88,6 +88,18 @@ export function blockUntil(ready: () => boolean): void {
       });
     }
   }
+}
+
+let transfers = 0;
+
+/** The next transfer's number, once its slot is free. */
+export function nextTransfer(): number {
+  transfers = (transfers + 1) | 0;
+  const taken = (transfers & (Transfer.slots - 1)) * Transfer.words + Transfer.taken;
+  const earlier = (transfers - Transfer.slots) | 0;
+  const free = (): boolean => ((Atomics.load(company.transfers, taken) - earlier) | 0) >= 0;
+  if (transfers > Transfer.slots && !free()) blockUntil(free);
+  return transfers;
 }
 
 let keepers = 0;

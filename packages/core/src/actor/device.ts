@@ -2,18 +2,22 @@
 import type { Kernel } from "../kernel/ir.ts";
 import { DeviceClosedError, DeviceError, OutOfMemoryError, type TroupeError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { blockUntil, company, keepingAlive, publishAll } from "./coordinator.ts";
+import { keepingAlive, nextTransfer, publishAll } from "./coordinator.ts";
+import { deviceStats, type DeviceStats } from "./device-stats.ts";
 import { watchExit } from "./exit.ts";
-import { deviceLostError, failureError, markTold, readFailure, ticketLostError, untoldRoots } from "./failures.ts";
-import { addToLibrary, kernelName } from "./library.ts";
+import { enterFailureLog, FailureLog, nextDeviceNumber, tell } from "./failure-log.ts";
+import { ticketLostError } from "./failures.ts";
+import { Library } from "./library.ts";
 import { Mailbox } from "./mailbox.ts";
-import { Control, Life, maxDevices, maxStorages, Message, rootDevice, Transfer } from "./protocol.ts";
+import { Control, Life, maxDevices, maxStorages, Message } from "./protocol.ts";
 import { enterDevice, strikeDevice } from "./registry.ts";
-import { defaultLimits, deviceMemory, type DeviceLimits, type DeviceMemory } from "./shared.ts";
-import { bootActor, closeActor, directory, killActor, statisticsOf } from "./supervisor.ts";
+import { closedMemory, defaultLimits, deviceMemory, type DeviceLimits, type DeviceMemory } from "./shared.ts";
+import { StorageIds } from "./storage-ids.ts";
+import { bootActor, closeActor, directory, killActor, statisticsOf, type BootRequest } from "./supervisor.ts";
 import { TicketBook, type Ticket } from "./tickets.ts";
 import { isGone } from "./waiting.ts";
 
+export type { DeviceStats } from "./device-stats.ts";
 export type { Ticket } from "./tickets.ts";
 export {
   defaultDevice, device, openDevices as devices, registerDeviceKind, setDefaultDevice, type DeviceKind,
@@ -37,24 +41,8 @@ export interface DeviceOptions {
   readonly orderlyExit?: boolean;
 }
 
-export interface DeviceStats {
-  /** Bytes that live storages hold now, their greatest sum so far, and bytes that the device keeps for reuse. */
-  readonly bytesLive: number;
-  readonly bytesPeak: number;
-  readonly bytesPooled: number;
-  /** Live storages. */
-  readonly storages: number;
-  /** Messages issued so far. */
-  readonly messages: number;
-  /** How often the actor's threads were started. */
-  readonly starts: number;
-}
-
-const accountUnit = 16;
-
-/** Every device ever made, by number: a poison root may name a closed one. */
-const byNumber: Device[] = [];
-let transfers = 0;
+/** Words of a `send` or `receive`. */
+const transferWords = 6;
 
 export class Device {
   readonly name: string;
@@ -66,49 +54,48 @@ export class Device {
   readonly routines: ReadonlySet<string>;
   readonly mailbox: Mailbox;
   readonly orderlyExit: boolean;
-  readonly #memory: DeviceMemory;
   readonly #tickets: TicketBook;
-  readonly #kernels = new Map<Kernel, number>();
-  readonly #freeIds: number[] = [];
-  /** Bytes by storage id. */
-  readonly #sizes: number[] = [];
-  #bytesIssued = 0;
-  #libraryEnd = 0;
-  #nextStorage = 0;
-  #nextKernel = 0;
+  readonly #failures: FailureLog;
+  readonly #storages = new StorageIds();
+  #library: Library;
+  #memory: DeviceMemory;
+  /** Until the actor is started. */
+  #bootRequest: BootRequest | undefined;
   #booted = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: DeviceOptions) {
-    if (byNumber.length >= maxDevices) throw new DeviceError(`more than ${maxDevices} devices were made`);
+    this.number = nextDeviceNumber();
+    if (this.number >= maxDevices) throw new DeviceError(`more than ${maxDevices} devices were made`);
     this.type = options.type;
     this.index = options.index;
     this.name = `${options.type}:${options.index}`;
-    this.number = byNumber.length;
     this.dtypes = new Set(options.dtypes);
     this.routines = new Set(options.routines);
     this.orderlyExit = options.orderlyExit ?? false;
-    this.#memory = deviceMemory(this.name, this.number, { ...defaultLimits, ...options.limits });
-    this.mailbox = new Mailbox(this.#memory, {
+    const memory = deviceMemory(this.name, this.number, { ...defaultLimits, ...options.limits });
+    this.#memory = memory;
+    this.#bootRequest = { actor: memory, hostModule: options.hostModule, options: options.hostOptions };
+    this.#library = new Library(memory);
+    this.#failures = new FailureLog(memory);
+    this.mailbox = new Mailbox(memory, {
       boot: () => {
-        this.#booted = true;
-        watchExit();
-        bootActor({ actor: this.#memory, hostModule: options.hostModule, options: options.hostOptions });
+        this.#boot();
       },
       checkAlive: () => {
         if (!this.#alive()) throw this.#goneError();
       },
     });
-    this.#tickets = new TicketBook(this.#memory, {
+    this.#tickets = new TicketBook(memory, {
       sharedBytes: (buffer, address, bytes) =>
         directory().buffer(this.number, buffer).subarray(address, address + bytes),
       tell,
-      tellLost: (root) => ticketLostError(this.name, readFailure(this.#memory, root).text),
+      tellLost: (root) => this.#lostError(root),
       alive: () => this.#alive(),
       goneError: () => this.#goneError(),
     });
     enterDevice(this);
-    byNumber.push(this);
+    enterFailureLog(this.#failures);
   }
 
   get closed(): boolean {
@@ -125,7 +112,7 @@ export class Device {
 
   /** Bytes of the storages minted and not freed, as the coordinator counts them: the actor may be behind. */
   get bytesIssued(): number {
-    return this.#bytesIssued;
+    return this.#storages.bytes;
   }
 
   /** What the device shares with its actor. */
@@ -140,16 +127,13 @@ export class Device {
    */
   newStorage(bytes: number): number {
     this.assertOpen();
-    const id = this.#freeIds.pop() ?? this.#nextStorage++;
-    if (id >= maxStorages) {
-      this.#nextStorage = maxStorages;
+    const id = this.#storages.mint(bytes);
+    if (id === undefined) {
       throw new OutOfMemoryError(`more than ${maxStorages} tensors are alive`, {
         device: this.name, remedy: "Free tensors: dispose, tidy, or await once a step.",
       });
     }
     this.mailbox.post(Message.allocate, id, bytes, 3);
-    this.#sizes[id] = bytes;
-    this.#bytesIssued += bytes;
     return id;
   }
 
@@ -163,20 +147,19 @@ export class Device {
       if (error instanceof DeviceError) return;
       throw error;
     }
-    this.#freeIds.push(id);
-    this.#bytesIssued -= this.#sizes[id] ?? 0;
+    this.#storages.free(id);
   }
 
   /** The number under which the device knows `kernel` (this very object); registers it the first time. */
   kernel(kernel: Kernel): number {
-    return this.#kernels.get(kernel) ?? this.#register(kernel);
+    return this.#library.numberOf(kernel) ?? this.#register(kernel);
   }
 
   /** Copies bytes into a storage. They are taken before this returns. */
   upload(storage: number, byteOffset: number, bytes: Uint8Array): void {
     this.assertOpen();
     // New contents end old poison; the actor sees that by itself where they come in one piece.
-    const whole = byteOffset === 0 && bytes.length >= (this.#sizes[storage] ?? 0);
+    const whole = byteOffset === 0 && bytes.length >= this.#storages.size(storage);
     if (whole && bytes.length > this.mailbox.largestUpload) this.recover(storage);
     this.mailbox.upload(storage, byteOffset, bytes);
   }
@@ -230,15 +213,7 @@ export class Device {
   }
 
   stats(): DeviceStats {
-    const word = (index: number): number => Atomics.load(this.#memory.control, index);
-    return {
-      bytesLive: (word(Control.bytesLive) >>> 0) * accountUnit,
-      bytesPeak: (word(Control.bytesPeak) >>> 0) * accountUnit,
-      bytesPooled: (word(Control.bytesPooled) >>> 0) * accountUnit,
-      storages: word(Control.storages),
-      messages: this.mailbox.messages,
-      starts: word(Control.epoch),
-    };
+    return deviceStats(this.#memory.control, this.mailbox.messages);
   }
 
   /** Figures of the device's own kind (threads, kernels compiled, ...), fetched from its host. */
@@ -287,26 +262,57 @@ export class Device {
 
   /** The failures that nobody was told of, as errors; they count as told from here on. */
   takeUntold(): TroupeError[] {
-    return untoldRoots(this.#memory).map(tell);
+    return this.#failures.takeUntold();
+  }
+
+  #boot(): void {
+    const request = this.#bootRequest;
+    if (request === undefined) return;
+    this.#bootRequest = undefined;
+    this.#booted = true;
+    watchExit();
+    bootActor(request);
   }
 
   async #close(): Promise<void> {
     if (this.#booted || this.mailbox.messages > 0) {
-      if (this.#alive()) {
-        const fence = this.#tickets.mint(0);
-        this.mailbox.post(Message.fence, fence.number);
-        // Whether or not the actor lives to answer, it ends now.
-        await fence.bytes().catch(() => undefined);
-      }
+      await this.#finish();
       await closeActor(this.number);
     }
-    Atomics.store(this.#memory.control, Control.life, Life.closed);
-    this.#tickets.takeReady();
-    strikeDevice(this);
-    const [first, ...others] = this.takeUntold();
+    const [first, ...others] = this.#release();
     if (first === undefined) return;
     if (others.length > 0) first.cause = new AggregateError(others, `${others.length} more failures that nobody read`);
     throw first;
+  }
+
+  /** Waits until all that was issued has run. An actor that dies meanwhile goes on when it is started again. */
+  async #finish(): Promise<void> {
+    try {
+      for (let answered = false; !answered && this.#alive(); ) {
+        const fence = this.#tickets.mint(0);
+        this.mailbox.post(Message.fence, fence.number);
+        answered = await fence.bytes().then(() => true, () => false);
+      }
+    } catch (error) {
+      // Given up while this waited for room.
+      if (this.#alive()) throw error;
+    }
+  }
+
+  /** Lets go of all memory: who still holds this handle holds only the handle. @returns the failures not yet told. */
+  #release(): TroupeError[] {
+    const { control } = this.#memory;
+    const untold = this.takeUntold();
+    Atomics.store(control, Control.life, Life.closed);
+    this.#failures.close();
+    this.#memory = closedMemory(this.#memory);
+    this.#library = new Library(this.#memory);
+    this.#bootRequest = undefined;
+    this.#tickets.close(this.#memory);
+    this.mailbox.close(this.#memory);
+    if (this.#booted) directory().update();
+    strikeDevice(this);
+    return untold;
   }
 
   #fence(): Ticket {
@@ -317,9 +323,7 @@ export class Device {
   }
 
   #register(kernel: Kernel): number {
-    const number = this.#nextKernel++;
-    this.#libraryEnd = addToLibrary(this.#memory, number, this.#libraryEnd, kernel);
-    this.#kernels.set(kernel, number);
+    const number = this.#library.add(kernel);
     this.mailbox.post(Message.register, number);
     return number;
   }
@@ -328,13 +332,16 @@ export class Device {
     return !isGone(this.#memory);
   }
 
+  /** Why a ticket in flight was lost. */
+  #lostError(root: number): TroupeError {
+    const { code, text } = this.#failures.read(root);
+    return code === "device-lost" ? tell(root) : ticketLostError(this.name, text);
+  }
+
   /** Why the device does nothing any more. */
   #goneError(): TroupeError {
     const { control } = this.#memory;
-    if (Atomics.load(control, Control.life) === Life.dead) {
-      const reason = Atomics.load(control, Control.reason);
-      return deviceLostError(this.name, reason === 0 ? "" : readFailure(this.#memory, reason).text);
-    }
+    if (Atomics.load(control, Control.life) === Life.dead) return tell(Atomics.load(control, Control.reason));
     const remedy = "Make it anew with device(name).";
     return new DeviceClosedError("the device is closed", { device: this.name, remedy });
   }
@@ -343,25 +350,4 @@ export class Device {
 /** Makes a device; device packages call it for their kind. */
 export function createDevice(options: DeviceOptions): Device {
   return new Device(options);
-}
-
-const transferWords = 6;
-
-/** The next transfer's number, once its slot is free. */
-function nextTransfer(): number {
-  transfers = (transfers + 1) | 0;
-  const taken = (transfers & (Transfer.slots - 1)) * Transfer.words + Transfer.taken;
-  const earlier = (transfers - Transfer.slots) | 0;
-  const free = (): boolean => ((Atomics.load(company.transfers, taken) - earlier) | 0) >= 0;
-  if (transfers > Transfer.slots && !free()) blockUntil(free);
-  return transfers;
-}
-
-/** The typed error for a poison root, which counts as told from here on. */
-function tell(root: number): TroupeError {
-  const owner = byNumber[rootDevice(root)];
-  if (owner === undefined) return new DeviceError("a failure of an unknown device");
-  markTold(owner.memory, root);
-  const failure = readFailure(owner.memory, root);
-  return failureError(owner.name, failure, kernelName(owner.memory, failure.kernel));
 }

@@ -8,8 +8,11 @@ import { InternalError } from "../errors.ts";
 import { Company } from "./protocol.ts";
 import type { CompanyMemory, DeviceMemory } from "./shared.ts";
 
+/** What others need to know of a device: who it is, and whether it lives. */
+export type Peer = Pick<DeviceMemory, "name" | "number" | "control">;
+
 export type DirectoryEntry =
-  | { readonly kind: "device"; readonly memory: DeviceMemory }
+  | { readonly kind: "device"; readonly peer: Peer }
   | { readonly kind: "buffer"; readonly device: number; readonly number: number; readonly buffer: SharedArrayBuffer }
   /** The device is closed: what it shared may go. */
   | { readonly kind: "gone"; readonly device: number };
@@ -22,9 +25,12 @@ const patience = 500;
 export class Directory {
   readonly #company: CompanyMemory;
   readonly #port: MessagePort;
-  readonly #devices = new Map<number, DeviceMemory>();
+  readonly #devices = new Map<number, Peer>();
   readonly #buffers = new Map<number, Uint8Array[]>();
   readonly #own = new Map<SharedArrayBuffer, number>();
+
+  /** The count of entries when they were last taken. */
+  #seen = -1;
 
   /** @param entries what is known already; the rest comes through `port`. */
   constructor(company: CompanyMemory, port: MessagePort, entries: readonly DirectoryEntry[]) {
@@ -33,7 +39,7 @@ export class Directory {
     for (const entry of entries) this.#add(entry);
   }
 
-  device(number: number): DeviceMemory {
+  device(number: number): Peer {
     return this.#await(() => this.#devices.get(number), `device ${number}`);
   }
 
@@ -55,10 +61,23 @@ export class Directory {
     return number;
   }
 
+  /** Takes the entries that have come, so that closed devices' memory goes. Cheap when there is none. */
+  update(): void {
+    const seen = Atomics.load(this.#company.words, Company.directory);
+    if (seen === this.#seen) return;
+    this.#seen = seen;
+    this.#take();
+  }
+
+  #take(): void {
+    let message: { message: DirectoryEntry } | undefined;
+    while ((message = receiveMessageOnPort(this.#port)) !== undefined) this.#add(message.message);
+  }
+
   #add(entry: DirectoryEntry): void {
     switch (entry.kind) {
       case "device":
-        this.#devices.set(entry.memory.number, entry.memory);
+        this.#devices.set(entry.peer.number, entry.peer);
         break;
       case "buffer": {
         let buffers = this.#buffers.get(entry.device);
@@ -76,8 +95,7 @@ export class Directory {
     const { words } = this.#company;
     for (let tries = 0; tries < patience; tries++) {
       const seen = Atomics.load(words, Company.directory);
-      let message: { message: DirectoryEntry } | undefined;
-      while ((message = receiveMessageOnPort(this.#port)) !== undefined) this.#add(message.message);
+      this.#take();
       const found = find();
       if (found !== undefined) return found;
       Atomics.wait(words, Company.directory, seen, slice);

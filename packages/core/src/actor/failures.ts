@@ -1,8 +1,8 @@
 /** Failure records in shared memory, and the typed errors that they become. */
-import type { TroupeError} from "../errors.ts";
 import {
-  DeviceLostError, InternalError, LostError, OutOfMemoryError, ValueError, type ErrorPlace,
+  DeviceLostError, InternalError, LostError, OutOfMemoryError, ValueError, type ErrorPlace, type TroupeError,
 } from "../errors.ts";
+import { BackendOutOfMemory } from "./backend.ts";
 import {
   Control, failureCodes, FailureRow, failureSlots, rootOf, rootRecord, type FailureName,
 } from "./protocol.ts";
@@ -46,6 +46,26 @@ export function recordFailure(memory: DeviceMemory, failure: Failure): number {
   new Uint8Array(failures.buffer, (row + FailureRow.text) * 4, text.length).set(text);
   Atomics.store(control, Control.failures, written + 1);
   return rootOf(memory.number, record);
+}
+
+/** Records what a backend threw in the message in progress. */
+export function recordException(
+  memory: DeviceMemory, error: unknown, { kernel = -1, site = 0, bytes = 0 }: Partial<Record<"kernel" | "site" | "bytes", number>>,
+): number {
+  const outOfMemory = error instanceof BackendOutOfMemory;
+  return recordFailure(memory, {
+    code: outOfMemory ? "out-of-memory" : "internal",
+    kernel,
+    site,
+    sequence: memory.control[Control.started],
+    detail: bytes,
+    text: outOfMemory ? "" : errorText(error),
+  });
+}
+
+/** An exception as a record says it. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }
 
 export function readFailure(memory: DeviceMemory, root: number): Failure {
@@ -119,6 +139,8 @@ export function failureError(device: string, failure: Failure, op: string | unde
         ...place,
         remedy: "Compute this tensor again on the devices that are left.",
       });
+    case "device-lost":
+      return deviceLostError(device, failure.text);
     case "internal":
       return new InternalError(`the device failed${said}`, { ...place, remedy: "This is a bug in Troupe: report it." });
     case "none":
@@ -135,7 +157,7 @@ export function ticketLostError(device: string, reason: string): DeviceLostError
 }
 
 /** The error that says why a device died for good (it would not start, or died too often). */
-export function deviceLostError(device: string, reason: string): DeviceLostError {
+function deviceLostError(device: string, reason: string): DeviceLostError {
   return new DeviceLostError(`the device is lost${reason === "" ? "" : `: ${reason}`}`, {
     device,
     remedy: "It could not be started, or died more than 3 times within a minute. Close it and make it anew.",

@@ -7,19 +7,39 @@ import type { Kernel } from "../kernel/ir.ts";
 import { LibraryRow, maxKernels } from "./protocol.ts";
 import type { DeviceMemory } from "./shared.ts";
 
-/** Writes kernel `number` at `position`. @returns the position behind it. */
-export function addToLibrary(memory: DeviceMemory, number: number, position: number, kernel: Kernel): number {
-  const text = new TextEncoder().encode(JSON.stringify(kernel));
-  if (number >= maxKernels || position + text.length > memory.library.length) {
-    throw new InternalError("the kernel library is full", {
-      device: memory.name,
-      remedy: "Shapes are arguments of kernels: something makes a new kernel at every call.",
-    });
+/** The coordinator's end: gives every kernel object a number and writes it down. */
+export class Library {
+  readonly #memory: DeviceMemory;
+  readonly #numbers = new Map<Kernel, number>();
+  #end = 0;
+
+  constructor(memory: DeviceMemory) {
+    this.#memory = memory;
   }
-  memory.library.set(text, position);
-  memory.libraryIndex[number * LibraryRow.words + LibraryRow.position] = position;
-  memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes] = text.length;
-  return position + text.length;
+
+  /** The number of `kernel`, this very object. */
+  numberOf(kernel: Kernel): number | undefined {
+    return this.#numbers.get(kernel);
+  }
+
+  /** Writes a new kernel down. @returns its number. */
+  add(kernel: Kernel): number {
+    const memory = this.#memory;
+    const number = this.#numbers.size;
+    const text = new TextEncoder().encode(JSON.stringify(kernel));
+    if (number >= maxKernels || this.#end + text.length > memory.library.length) {
+      throw new InternalError("the kernel library is full", {
+        device: memory.name,
+        remedy: "Shapes are arguments of kernels: something makes a new kernel at every call.",
+      });
+    }
+    memory.library.set(text, this.#end);
+    memory.libraryIndex[number * LibraryRow.words + LibraryRow.position] = this.#end;
+    memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes] = text.length;
+    this.#end += text.length;
+    this.#numbers.set(kernel, number);
+    return number;
+  }
 }
 
 /** Kernel `number`, parsed anew. */

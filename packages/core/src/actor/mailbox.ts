@@ -22,12 +22,11 @@ export interface MailboxOwner {
 }
 
 export class Mailbox {
-  /** The ring. */
-  readonly words: Int32Array;
   readonly #control: Int32Array;
-  readonly #staging: Uint8Array;
   readonly #owner: MailboxOwner;
   readonly #size: number;
+  #words: Int32Array;
+  #staging: Uint8Array;
   /** The stream position of `words[0]` in this round. */
   #base = 0;
   #index = 0;
@@ -40,12 +39,17 @@ export class Mailbox {
   #stagingHead = 0;
 
   constructor(memory: DeviceMemory, owner: MailboxOwner) {
-    this.words = memory.ring;
+    this.#words = memory.ring;
     this.#control = memory.control;
     this.#staging = memory.staging;
     this.#owner = owner;
     this.#size = memory.ring.length;
     this.#room = this.#size;
+  }
+
+  /** The ring. */
+  get words(): Int32Array {
+    return this.#words;
   }
 
   /** Messages issued so far. */
@@ -70,7 +74,7 @@ export class Mailbox {
     const at = this.#index;
     this.#index = at + size;
     this.#room -= size;
-    const words = this.words;
+    const words = this.#words;
     words[at] = header(guarded ? Message.runGuarded : Message.run, size);
     words[at + 1] = kernel;
     words[at + 2] = currentSite();
@@ -100,6 +104,14 @@ export class Mailbox {
     }
   }
 
+  /** Lets go of the memory of a closed device; what is issued from here on is refused at the call. */
+  close(memory: DeviceMemory): void {
+    this.#words = memory.ring;
+    this.#staging = memory.staging;
+    this.#room = 0;
+    this.#unpublished = 0;
+  }
+
   readonly #publisher = {
     publish: (): void => {
       this.#listed = false;
@@ -118,9 +130,9 @@ export class Mailbox {
     const at = this.#index;
     this.#index = at + words;
     this.#room -= words;
-    this.words[at] = header(kind, words);
-    this.words[at + 1] = a;
-    if (words === 3) this.words[at + 2] = b;
+    this.#words[at] = header(kind, words);
+    this.#words[at + 1] = a;
+    if (words === 3) this.#words[at + 2] = b;
     this.end();
   }
 
@@ -131,8 +143,8 @@ export class Mailbox {
     const at = this.#index;
     this.#index = at + size;
     this.#room -= size;
-    this.words[at] = header(kind, size);
-    this.words.set(values, at + 1);
+    this.#words[at] = header(kind, size);
+    this.#words.set(values, at + 1);
     this.end();
   }
 
@@ -170,7 +182,7 @@ export class Mailbox {
     if (rest < count) {
       if (rest > 0) {
         this.#awaitFree(rest);
-        this.words[this.#index] = header(Message.pad, rest);
+        this.#words[this.#index] = header(Message.pad, rest);
       }
       this.#base = (this.#base + size) | 0;
       this.#index = 0;

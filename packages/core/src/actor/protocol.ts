@@ -21,34 +21,32 @@ export const Message = {
   free: 2,
   /** kernel: make it ready; its JSON stands in the kernel library. */
   register: 3,
-  /** kernel: forget it. */
-  retire: 4,
   /** kernel, site, then the arguments that kernel/ir.ts lays out. */
-  run: 5,
+  run: 4,
   /** As `run`, but when the guard is set the launch is skipped and its outputs keep their bytes, unmarked. */
-  runGuarded: 6,
+  runGuarded: 5,
   /** storage, byte offset, staging position, bytes */
-  upload: 7,
+  upload: 6,
   /** ticket, storage, byte offset, bytes */
-  read: 8,
+  read: 7,
   /** ticket: answered when all that was issued before it has run. */
-  fence: 9,
+  fence: 8,
   /**
    * transfer, storage, byte offset, bytes, receiver's device number: offers these bytes; pins the storage until they
    * are taken.
    */
-  send: 10,
+  send: 9,
   /** transfer, storage, byte offset, bytes, sender's device number */
-  receive: 11,
+  receive: 10,
   /**
    * collective (`Collective`), group, number, storage, byte offset, elements, dtype (`dtypeCode`), reduction
    * (`Reduction`), root rank
    */
-  collective: 12,
+  collective: 11,
   /** storage...: sets the guard to the first poison root among them, or clears it. */
-  guard: 13,
+  guard: 12,
   /** storage: forget its poison; its bytes are what the last completed write left. */
-  recover: 14,
+  recover: 13,
 } as const;
 
 export type MessageKind = (typeof Message)[keyof typeof Message];
@@ -211,6 +209,7 @@ export const maxDevices = 1 << 10;
 
 export const failureCodes = [
   "none", "index-out-of-range", "division-by-zero", "value-out-of-range", "out-of-memory", "internal", "lost", "peer-lost",
+  "device-lost",
 ] as const;
 export type FailureName = (typeof failureCodes)[number];
 

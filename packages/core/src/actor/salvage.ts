@@ -6,7 +6,7 @@ import type { Directory } from "./directory.ts";
 import { markTold, recordFailure } from "./failures.ts";
 import { libraryKernel } from "./library.ts";
 import {
-  Collective, Control, Group, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer,
+  Collective, Control, Group, Life, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer,
   type LifeState, type MessageKind,
 } from "./protocol.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
@@ -18,7 +18,7 @@ const patience = 1000;
 /**
  * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place
  * whom it owes something, and steps over it (or leaves it to be begun again, where that changes nothing). The failure
- * record that says why counts as told where no storage was lost.
+ * record that says why counts as told where no storage was lost, unless the device is given up.
  * @param life what becomes of the actor: `restarting`, or `dead` for good.
  */
 export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: string, life: LifeState): void {
@@ -29,7 +29,7 @@ export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: st
   const kind = begun ? ((memory.ring[at]) & 0xff) as MessageKind : Message.pad;
   const isRun = kind === Message.run || kind === Message.runGuarded;
   const root = recordFailure(memory, {
-    code: "lost",
+    code: life === Life.dead ? "device-lost" : "lost",
     kernel: isRun ? (memory.ring[at + 1]) : -1,
     site: isRun ? (memory.ring[at + 2]) : 0,
     sequence: control[Control.started],
@@ -40,7 +40,7 @@ export function salvage(memory: DeviceMemory, company: CompanyMemory, reason: st
   Atomics.store(control, Control.life, life);
   const harmed = begun && giveUpMessage(memory, company, kind, at, root);
   loseTickets(memory, root);
-  if (!harmed) markTold(memory, root);
+  if (!harmed && life !== Life.dead) markTold(memory, root);
   Atomics.store(control, Control.parked, 0);
   ring(company);
 }
@@ -86,7 +86,6 @@ function giveUpMessage(
     case Message.allocate:
     case Message.free:
     case Message.register:
-    case Message.retire:
     case Message.guard:
     case Message.recover:
       // Begun again by the next thread: doing these twice is doing them once.

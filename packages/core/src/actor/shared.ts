@@ -58,6 +58,15 @@ export function deviceMemory(name: string, number: number, limits: DeviceLimits)
   };
 }
 
+/** What is left of a closed device: who it was, and the control block that says that it is closed. */
+export function closedMemory({ name, number, control }: DeviceMemory): DeviceMemory {
+  const [none, nothing] = [words(0), new Uint8Array(new SharedArrayBuffer(0))];
+  return {
+    name, number, control,
+    ring: none, staging: nothing, tickets: none, storages: none, failures: none, libraryIndex: none, library: nothing,
+  };
+}
+
 /** @param spinners how many threads of the process may spin at once. */
 export function companyMemory(spinners: number): CompanyMemory {
   const company = words(Company.words);

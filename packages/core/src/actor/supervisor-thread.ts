@@ -73,7 +73,8 @@ class Supervised {
   constructor(request: BootRequest) {
     this.#request = request;
     this.#memory = request.actor;
-    publish({ kind: "device", memory: request.actor });
+    const { name, number, control } = request.actor;
+    publish({ kind: "device", peer: { name, number, control } });
     this.#fiber = Effect.runFork(this.#supervise());
   }
 

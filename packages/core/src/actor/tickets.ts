@@ -87,14 +87,14 @@ function open(outcome: Outcome): Uint8Array {
 export class TicketBook {
   /** Promises that hang on tickets of this book. */
   promises = 0;
-  readonly #memory: DeviceMemory;
   readonly #owner: TicketOwner;
+  #tickets: Int32Array;
   #pending: PendingTicket[] = [];
   #first = 0;
   #next = 1;
 
   constructor(memory: DeviceMemory, owner: TicketOwner) {
-    this.#memory = memory;
+    this.#tickets = memory.tickets;
     this.#owner = owner;
   }
 
@@ -110,7 +110,7 @@ export class TicketBook {
     }
     const ticket = new PendingTicket(this, this.#next, size);
     this.#next = (this.#next + 1) | 0;
-    const { tickets } = this.#memory;
+    const tickets = this.#tickets;
     const row = slotRow(ticket.number);
     tickets[row + Slot.number] = ticket.number;
     tickets[row + Slot.root] = 0;
@@ -120,8 +120,14 @@ export class TicketBook {
     return ticket;
   }
 
+  /** Settles what is in flight and lets go of the memory of a closed device. */
+  close(memory: DeviceMemory): void {
+    this.takeReady();
+    this.#tickets = memory.tickets;
+  }
+
   takeReady(): void {
-    const { tickets } = this.#memory;
+    const tickets = this.#tickets;
     while (this.#first < this.#pending.length) {
       const ticket = this.#pending[this.#first];
       if (ticket === undefined) break;
@@ -152,7 +158,7 @@ export class TicketBook {
   }
 
   #outcome(ticket: PendingTicket, row: number): Outcome {
-    const { tickets } = this.#memory;
+    const tickets = this.#tickets;
     const state = Atomics.load(tickets, row + Slot.state);
     if (state !== TicketState.ready) {
       const root = tickets[row + Slot.root] ?? 0;

@@ -7,7 +7,7 @@ import { InternalError } from "../errors.ts";
 import type { BinaryOp, CompareOp, FaultCode, Node, UnaryOp } from "./ir.ts";
 
 /** A constant's text as the IR wants it. */
-export function constantText(value: number | bigint): string {
+function constantText(value: number | bigint): string {
   return Object.is(value, -0) ? "-0" : String(value);
 }
 

@@ -1,13 +1,48 @@
 /** What is done to all gradients of a model between `backward()` and the optimizer's step. */
 import { noGrad } from "../autograd/mode.ts";
 import { stack } from "../ops/join.ts";
-import { norm } from "../ops/norm.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { local } from "../ops/local.ts";
+import { norm, powerSum } from "../ops/norm.ts";
+import { hold } from "../tensor/memory.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Executor } from "../tensor/value.ts";
 
 function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
   const gradients: Tensor[] = [];
   for (const { grad } of parameters) if (grad !== undefined) gradients.push(grad);
   return gradients;
+}
+
+/** Finishes sums over devices that are pending in gradients, in few messages for all of them. */
+function settleGradients(parameters: readonly Tensor[]): void {
+  const spread = new Map<Executor, { parameter: Tensor; gradient: Tensor }[]>();
+  for (const parameter of parameters) {
+    const { value, grad: gradient } = parameter;
+    if (gradient === undefined || value.executor === local || gradient.value.executor !== value.executor) continue;
+    const own = spread.get(value.executor);
+    if (own === undefined) spread.set(value.executor, [{ parameter, gradient }]);
+    else own.push({ parameter, gradient });
+  }
+  for (const [executor, pairs] of spread) {
+    const settled = executor.settle(
+      pairs.map(({ gradient }) => gradient.value),
+      pairs.map(({ parameter }) => parameter.value),
+    );
+    pairs.forEach(({ parameter, gradient }, i) => {
+      if (settled[i] !== gradient.value) parameter.grad = hold(new Tensor(settled[i]));
+    });
+  }
+}
+
+/** The norm of all elements of all gradients together. Parts of one that lies on several devices add up unfinished. */
+function totalNorm(gradients: readonly Tensor[], normType: number): Tensor {
+  const [{ device }] = gradients;
+  const there = (x: Tensor): Tensor => (x.device === device ? x : x.to(device));
+  if (!Number.isFinite(normType) || normType <= 0) {
+    return norm(stack(gradients.map((gradient) => there(norm(gradient.detach(), normType)))), normType);
+  }
+  const total = stack(gradients.map((gradient) => there(powerSum(gradient.detach(), normType)))).sum();
+  return normType === 2 ? total.sqrt() : total.pow(1 / normType);
 }
 
 /**
@@ -22,12 +57,13 @@ export function clipGradNorm_(
   options: { readonly normType?: number } = {},
 ): Tensor | undefined {
   const { normType = 2 } = options;
-  const gradients = gradientsOf(parameters);
-  const [first] = gradients;
-  if (first === undefined) return undefined;
+  const all = [...parameters];
   return noGrad(() => {
-    const norms = gradients.map((gradient) => norm(gradient.detach(), normType).to(first.device));
-    const total = norm(stack(norms), normType);
+    settleGradients(all);
+    const gradients = gradientsOf(all);
+    const [first] = gradients;
+    if (first === undefined) return undefined;
+    const total = totalNorm(gradients, normType);
     const factor = total.add(1e-6).reciprocal().mul(maxNorm).clampMax(1);
     // One copy for each device.
     const factors = new Map([[first.device, factor]]);

@@ -161,11 +161,13 @@ export function elu(x: Tensor, ...args: Optional<[alpha: number, inplace: boolea
   return activate(eluOp, x, [alpha, 1, 1], inplace);
 }
 
+const celuOp: typeof eluOp = { ...eluOp, gradName: "Celu" };
+
 /** x above 0, alpha * (exp(x / alpha) - 1) below (`torch.nn.functional.celu`). */
 export function celu(x: Tensor, ...args: Optional<[alpha: number, inplace: boolean]>): Tensor {
   const { alpha = 1, inplace } = parameters<{ alpha?: number } & InPlace>("celu", ["alpha", "inplace"], args);
   if (alpha === 0) throw new ValueError("ZeroDivisionError: alpha cannot be 0 for CELU", { op: "celu" });
-  return activate(eluOp, x, [alpha, 1, 1 / alpha], inplace);
+  return activate(celuOp, x, [alpha, 1, 1 / alpha], inplace);
 }
 
 const SELU_ALPHA = 1.6732632423543772;

@@ -173,6 +173,7 @@ export function addcdiv(x: Tensor, y: Tensor, z: Tensor, options: { readonly val
 }
 
 const lerpOp = defineElementwise("lerp", {
+  overload: (_params, [, , weight]) => (weight === undefined ? 0 : 1),
   kernel: (a, b, w) => w.abs().lt(0.5).where(a.add(w.mul(b.sub(a))), b.sub(b.sub(a).mul(w.neg().add(1)))),
   refuses: ["bool", "uint8", "int32", "int64"],
   grad: {
@@ -223,6 +224,7 @@ const clampMaxOp = defineElementwise("clampMax", {
   grad: { a: from("ab", (g, s) => g.mul(s.a.le(s.operand("b")).to(g.dtype))), b: from("ab", (g, { a, b }) => g.mul(a.gt(b).to(g.dtype))) },
 });
 const clampOp = defineElementwise("clamp", {
+  overload: (_params, [, low, high]) => (low === undefined && high === undefined ? 1 : 0),
   kernel: (a, low, high) => a.max(low).min(high),
   refuses: ["bool"],
   grad: {

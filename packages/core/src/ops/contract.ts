@@ -8,11 +8,11 @@ import { apply, applyTo } from "./dispatch.ts";
 import { defineContract, plain } from "./kinds/contract.ts";
 import type { ContractAttrs, ContractOp } from "./kinds/contract.ts";
 
-export const mmOp = defineContract("mm", { index: "mk,kn->mn" });
-export const mvOp = defineContract("mv", { index: "mk,k->m" });
-export const dotOp = defineContract("dot", { index: "k,k->" });
-export const bmmOp = defineContract("bmm", { index: "bmk,bkn->bmn" });
-export const matmulOp = defineContract("matmul", { index: "...mk,...kn->...mn", gradName: "UnsafeView" });
+const mmOp = defineContract("mm", { index: "mk,kn->mn" });
+const mvOp = defineContract("mv", { index: "mk,k->m" });
+const dotOp = defineContract("dot", { index: "k,k->" });
+const bmmOp = defineContract("bmm", { index: "bmk,bkn->bmn" });
+const matmulOp = defineContract("matmul", { index: "...mk,...kn->...mn", gradName: "UnsafeView" });
 const rowsOp = defineContract("matmul", { index: "...mk,k->...m", gradName: "UnsafeView" });
 const columnsOp = defineContract("matmul", { index: "k,...kn->...n", gradName: "UnsafeView" });
 const addmmOp = defineContract("addmm", { index: "mk,kn->mn", addend: "mn" });

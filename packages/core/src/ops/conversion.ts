@@ -53,20 +53,28 @@ function cleared(g: Tensor): Tensor {
 const overwrite = defineElementwise("copy", { kernel: (_a, b) => b, gradName: "Copy", grad: { a: cleared, b: (g) => g } });
 
 /** Writes `b` over `a` (`copy_`). `a` lends only its shape and its place in the graph: its contents are not read. */
-export const copyOp: Op<readonly number[]> = {
+const copyOp: Op<readonly number[]> = {
   ...overwrite,
   run: (inputs, params, outputs, target) => cloneOp.run([inputs[1]], params, outputs, target),
 };
 
-const constantOver = defineElementwise("fill", { operands: 1, kernel: (_a, value) => value, grad: { a: cleared } });
+const constantOver = defineElementwise("fill", {
+  operands: 1,
+  kernel: (_a, value) => value,
+  overload: () => 2,
+  grad: { a: cleared },
+});
 
 /** Writes one number over `a` (`fill_`); as in `copyOp`, the contents of `a` are not read. */
-export const fillInPlaceOp: Op<readonly number[]> = {
+const fillInPlaceOp: Op<readonly number[]> = {
   ...constantOver,
   run([x], [value], [meta], target) {
     return fillOp.run([x], { shape: meta.shape, dtype: meta.dtype, params: [value] }, [meta], target);
   },
 };
+
+/** `fill_(0)`, which autograd knows by a name of its own. */
+const zeroInPlaceOp: Op<readonly number[]> = { ...fillInPlaceOp, gradName: "Zero", overload: undefined };
 
 /** A tensor like `x` with every element one number, given as such or as a 0-dim tensor (`torch.fill`). */
 export function fill(x: Tensor, value: number | boolean | Tensor): Tensor {
@@ -93,6 +101,6 @@ export const inPlaceMethods = {
     return isTensor(value) ? x.copy_(value) : applyTo(fillInPlaceOp, x, [x], [Number(value)]);
   },
   zero_(x: Tensor): Tensor {
-    return applyTo(fillInPlaceOp, x, [x], [0]);
+    return applyTo(zeroInPlaceOp, x, [x], [0]);
   },
 };

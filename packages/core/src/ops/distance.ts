@@ -1,4 +1,4 @@
-/** Distances between all pairs of rows, as one reduction over two broadcast operands: no difference of rows is stored. */
+/** Distances between all pairs of rows: one reduction over two broadcast operands, so that no difference is stored. */
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isFloat, promoteTypes } from "../tensor/dtype.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
@@ -37,8 +37,8 @@ function ofDifference(norm: Reduction): Reduction {
 const fewRows = 25;
 
 /**
- * The gradient for `a` [..., p, 1, m]; that for `b` is its counterpart with the other sign. Where the distance is 0, the
- * subgradient is 0; in the maximum norm each of several greatest differences gets the whole gradient.
+ * The gradient for `a` [..., p, 1, m]; that for `b` is its counterpart with the other sign. Where the distance is 0,
+ * the subgradient is 0; in the maximum norm each of several greatest differences gets the whole gradient.
  */
 function gradientOf(g: Tensor, { a, b, y }: Saved, p: number, ofFirst: boolean): Tensor {
   if (p === 2 && Math.max(...y.shape.slice(-2)) > fewRows) {
@@ -72,7 +72,8 @@ const cdistOp: Op<DistanceAttrs> = {
 
   infer(inputs): Meta[] {
     const [a, b] = inputs as readonly Meta[];
-    return [{ shape: broadcastShapes([a.shape, b.shape], "cdist").slice(0, -1), dtype: promoteTypes(a.dtype, b.dtype) }];
+    const shape = broadcastShapes([a.shape, b.shape], "cdist").slice(0, -1);
+    return [{ shape, dtype: promoteTypes(a.dtype, b.dtype) }];
   },
 
   run(inputs, { p }, [meta], target): LocalValue[] {

@@ -172,7 +172,7 @@ export interface ExtremeFunction {
 }
 
 function extremeFunction(name: Extreme): ExtremeFunction {
-  const values = defineReduce(name, valuesEntry(name, name));
+  const values = defineReduce(name, { ...valuesEntry(name, name), overload: () => 1 });
   const pairs = pairOp(name);
   const call = (x: Tensor, ...args: unknown[]): Tensor | ValuesIndices => {
     tensorOperand(name, x);

@@ -36,7 +36,7 @@ function metas(inputs: readonly (Meta | number)[], op: string): Meta[] {
 /** As PyTorch, `cat` passes over empty vectors, whatever the others' rank. */
 const isNothing = ({ shape }: Meta): boolean => shape.length === 1 && shape[0] === 0;
 
-export const catOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("cat", {
+const catOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("cat", {
   infer(inputs, attrs) {
     const all = metas(inputs, "cat");
     all.forEach(({ shape }, i) => {
@@ -93,7 +93,7 @@ export const catOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("cat", {
   }),
 });
 
-export const stackOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("stack", {
+const stackOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("stack", {
   infer(inputs, attrs) {
     const all = metas(inputs, "stack");
     const { shape } = all[0];

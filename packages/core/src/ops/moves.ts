@@ -34,7 +34,7 @@ export function startFrom(source: LocalValue, target: LocalValue | undefined): L
   return out;
 }
 
-export function isSameView(a: LocalValue, b: LocalValue): boolean {
+function isSameView(a: LocalValue, b: LocalValue): boolean {
   return (
     a.storage === b.storage &&
     a.dtype === b.dtype &&

@@ -76,10 +76,15 @@ function notBroadcast(y: Tensor, x: Tensor): number[] {
   return x.shape.map((_, dim) => dim).filter((dim) => y.shape[dim] === 1);
 }
 
-function normEntry(dtypeText: (given: string) => string, name: string): ReduceEntry {
+function normEntry(
+  dtypeText: (given: string) => string,
+  name: string,
+  overload: ReduceEntry["overload"],
+): ReduceEntry {
   return {
     type: floatsOnly(name, dtypeText),
     reduction: ({ params: [p] = [2] }) => normReduction(p),
+    overload,
     grad: {
       a: from("ay", (g, { a, y }, attrs) => {
         const [p] = attrs.params ?? [2];
@@ -92,7 +97,11 @@ function normEntry(dtypeText: (given: string) => string, name: string): ReduceEn
 
 const normOp = defineReduce(
   "norm",
-  normEntry((given) => `norm(): input dtype should be either floating point or complex. Got ${given} instead.`, "norm"),
+  normEntry(
+    (given) => `norm(): input dtype should be either floating point or complex. Got ${given} instead.`,
+    "norm",
+    () => 1,
+  ),
 );
 
 const vectorNormOp = defineReduce(
@@ -100,8 +109,28 @@ const vectorNormOp = defineReduce(
   normEntry(
     (given) => `linalg.vector_norm: Expected a floating point or complex tensor as input. Got ${given}`,
     "linalgVectorNorm",
+    undefined,
   ),
 );
+
+/** The reduction without its root. */
+function unfinished({ finish: _root, ...sums }: Reduction): Reduction {
+  return { ...sums, name: "powerSum" };
+}
+
+const squareSum = unfinished(normReduction(2));
+const generalSum = unfinished(general);
+
+/** Sums of |x|^p, p-norms before the root: parts of a whole simply add up. Without a gradient. */
+export const powerSumOp = defineReduce("powerSum", {
+  type: floatsOnly("powerSum", (given) => `powerSum(): expected a floating point tensor, got ${given}`),
+  reduction: ({ params: [p] = [2] }) => (p === 2 ? squareSum : p === 1 ? normReduction(1) : generalSum),
+});
+
+/** The sum of |x|^p over all elements, for p above 0 and finite. */
+export function powerSum(x: Tensor, p: number): Tensor {
+  return apply(powerSumOp, [x], { dims: dimsOf(x, undefined, "powerSum"), keepdim: false, params: [p] });
+}
 
 /** A norm's order as PyTorch names it. */
 export type NormOrder = number | "fro" | "nuc";

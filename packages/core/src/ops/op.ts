@@ -38,7 +38,7 @@ export function from<A>(saves: string, rule: GradientFunction<A>): GradientRule<
 /** The gradient table of an entry: for each differentiable input, by letter, a rule. A bare function needs nothing saved. */
 export type GradientTable<A> = { readonly [input in InputName]?: GradientRule<A> | GradientFunction<A> };
 export type InputName = "a" | "b" | "c" | "d" | "e";
-export const inputNames: readonly InputName[] = ["a", "b", "c", "d", "e"];
+const inputNames: readonly InputName[] = ["a", "b", "c", "d", "e"];
 
 export type OpKind = "elementwise" | "generate" | "reduce" | "scan" | "sort" | "view" | "contract" | "index" | "composite";
 
@@ -47,6 +47,8 @@ export interface Op<A = unknown> {
   readonly kind: OpKind;
   /** As autograd prints it, without `Backward0`. */
   readonly gradName: string;
+  /** Which of PyTorch's overloads a call is: the number at the end of autograd's name. Default: 0. */
+  readonly overload?: (attrs: A, inputs: readonly (Meta | undefined)[]) => number;
   /** A view: outputs share the first input's memory. */
   readonly isView: boolean;
   /**

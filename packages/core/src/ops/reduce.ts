@@ -16,6 +16,8 @@ import {
   defineReduce,
   dimsOf,
   floatsOnly,
+  isNamed,
+  overNamed,
   reducedShape,
   restored,
   scalarType,
@@ -46,7 +48,7 @@ function typedReduction(
 ): ((x: Tensor, ...args: TypedReduceArguments) => Tensor) & { readonly op: Op<ReduceAttrs> } {
   const call = (x: Tensor, ...args: TypedReduceArguments): Tensor => {
     const { dim, keepdim = false, dtype } = parameters<Given>(op.name, ["dim", "keepdim", "dtype"], args);
-    return apply(op, [x], { dims: dimsOf(x, dim, op.name), keepdim, dtype });
+    return apply(op, [x], { dims: dimsOf(x, dim, op.name), keepdim, named: isNamed(dim), dtype });
   };
   return Object.assign(call, { op });
 }
@@ -71,6 +73,7 @@ export const sum = typedReduction(
   defineReduce("sum", {
     type: widening,
     reduction: plainSum,
+    overload: overNamed,
     grad: {
       a: (g, { inputs: [x] }, attrs) => (x === undefined ? undefined : restored(g, x.shape, attrs).expand(x.shape)),
     },
@@ -113,6 +116,7 @@ export const mean = typedReduction(
       );
     },
     reduction: plainMean,
+    overload: overNamed,
     grad: {
       a: (g, { inputs: [x] }, attrs) =>
         x === undefined ? undefined : restored(g, x.shape, attrs).div(countOf(x.shape, attrs.dims)).expand(x.shape),
@@ -141,6 +145,7 @@ const productOp = defineReduce("prod", {
     accumulators: (compute) => [{ type: compute, init: "1" }],
     step: ([acc], [x]) => [acc.mul(x)],
   },
+  overload: overNamed,
   grad: {
     // For each element the product of all others: no division, so zeros need no care.
     a: from("a", (g, { a }, attrs) => {
@@ -182,7 +187,7 @@ function summedTo(x: Tensor, shape: Shape): Tensor {
     .map((_, dim) => dim)
     .filter((dim) => dim < lead || (shape[dim - lead] === 1 && x.shape[dim] !== 1));
   if (dims.length === 0) return x;
-  const summed = apply(sum.op, [x], { dims, keepdim: true });
+  const summed = apply(sum.op, [x], { dims, keepdim: true, named: true });
   return lead === 0 ? summed : summed.reshape(shape);
 }
 

@@ -10,7 +10,7 @@ import { perDimension } from "./conv.ts";
 import type { PerDimension } from "./conv.ts";
 import { apply } from "./dispatch.ts";
 import { defineWindowSum } from "./kinds/window.ts";
-import type { WindowAttrs } from "./kinds/window.ts";
+import type { WindowAttrs, WindowOp } from "./kinds/window.ts";
 import { copyInto } from "./moves.ts";
 import { gradientLookup } from "./op.ts";
 import type { GradientFunction, Op } from "./op.ts";
@@ -245,10 +245,9 @@ export interface InterpolateOptions {
 }
 
 const ranks = [1, 2, 3] as const;
-const nearestOps = ranks.map((rank) => defineWindowSum("interpolate", `UpsampleNearest${rank}D`));
-const linearOps = ["UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleTrilinear3D"].map((gradName) =>
-  defineWindowSum("interpolate", gradName),
-);
+const upsampling = (gradName: string): WindowOp => ({ ...defineWindowSum("interpolate", gradName), overload: () => 1 });
+const nearestOps = ranks.map((rank) => upsampling(`UpsampleNearest${rank}D`));
+const linearOps = ["UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleTrilinear3D"].map(upsampling);
 const areaPools = [adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d] as const;
 const linearModes: readonly string[] = ["linear", "bilinear", "trilinear"];
 

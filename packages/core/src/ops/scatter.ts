@@ -18,7 +18,7 @@ import type { Optional } from "./signatures.ts";
 
 const listed = (shape: Shape): string => `[${shape.join(", ")}]`;
 
-export const gatherOp: IndexOp<Along> = defineIndex("gather", {
+const gatherOp: IndexOp<Along> = defineIndex("gather", {
   startsFrom: "nothing",
   infer: ([a, index], attrs) => {
     const [self, at] = [a as Meta, index as Meta];
@@ -107,7 +107,7 @@ function assertScatters(op: string, self: Meta, index: Meta, src: Meta | number,
   );
 }
 
-export const scatterOp: IndexOp<Along> = defineIndex("scatter", {
+const scatterOp: IndexOp<Along> = defineIndex("scatter", {
   ...scatterEntry("scatter"),
   grad: {
     a: from("b", (g, { b }, { dim }) => g.scatter(dim, b, 0)),
@@ -115,7 +115,7 @@ export const scatterOp: IndexOp<Along> = defineIndex("scatter", {
   },
 });
 
-export const scatterAddOp: IndexOp<Along> = defineIndex("scatterAdd", {
+const scatterAddOp: IndexOp<Along> = defineIndex("scatterAdd", {
   ...scatterEntry("scatterAdd", "add"),
   grad: { a: (g) => g, c: from("b", (g, saved, { dim }) => fitted(g.gather(dim, saved.b), saved)) },
 });
@@ -165,7 +165,7 @@ function shareOfExtreme(g: Tensor, self: Tensor, index: Tensor, src: Tensor, res
 const scatterMaxOp = scatterExtreme("scatterMax", "max");
 const scatterMinOp = scatterExtreme("scatterMin", "min");
 
-export const scatterMultiplyOp: IndexOp<Along> = defineIndex("scatterMultiply", {
+const scatterMultiplyOp: IndexOp<Along> = defineIndex("scatterMultiply", {
   ...scatterEntry("scatterMultiply", "mul"),
   gradName: "ScatterReduce",
   grad: {

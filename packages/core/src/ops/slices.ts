@@ -17,7 +17,7 @@ import type { ScatterReduction } from "./scatter.ts";
 
 const listed = (shape: Shape): string => `[${shape.join(", ")}]`;
 
-export const indexSelectOp: IndexOp<Along> = defineIndex("indexSelect", {
+const indexSelectOp: IndexOp<Along> = defineIndex("indexSelect", {
   startsFrom: "nothing",
   infer: ([a, b], attrs) => {
     const [self, index] = [a as Meta, b as Meta];
@@ -48,7 +48,7 @@ interface AddAttrs extends Along {
   readonly alpha: number;
 }
 
-export const indexAddOp: IndexOp<AddAttrs> = defineIndex("indexAdd", {
+const indexAddOp: IndexOp<AddAttrs> = defineIndex("indexAdd", {
   ...slicesEntry<AddAttrs>("indexAdd", "int32", ({ alpha }) =>
     alpha === 1 ? { combine: "add" } : { combine: "add", scale: alpha },
   ),
@@ -61,7 +61,7 @@ export const indexAddOp: IndexOp<AddAttrs> = defineIndex("indexAdd", {
   },
 });
 
-export const indexCopyOp: IndexOp<Along> = defineIndex("indexCopy", {
+const indexCopyOp: IndexOp<Along> = defineIndex("indexCopy", {
   ...slicesEntry<Along>("indexCopy", undefined, () => ({})),
   grad: {
     a: from("b", (g, { b }, { dim }) => g.indexFill(dim, b, 0)),
@@ -142,7 +142,7 @@ function assertSlices(
   }
 }
 
-export const indexFillOp: IndexOp<Along> = defineIndex("indexFill", {
+const indexFillOp: IndexOp<Along> = defineIndex("indexFill", {
   startsFrom: "input",
   infer: ([a, b, value], { dim }) => {
     const [self, index] = [a as Meta, b as Meta];

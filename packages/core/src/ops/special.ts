@@ -31,7 +31,7 @@ function polynomial(x: Expr, coefficients: readonly number[]): Expr {
 }
 
 /** The derivative of digamma: recurrence up to large arguments, reflection for small ones (Abramowitz and Stegun 6.4). */
-export const trigamma = unary("trigamma", {
+const trigamma = unary("trigamma", {
   type: "float",
   kernel: (a) => {
     const reflected = a.lt(0.5);
@@ -47,7 +47,7 @@ export const trigamma = unary("trigamma", {
 });
 
 /** The second derivative of digamma. */
-export const tetragamma = unary("tetragamma", {
+const tetragamma = unary("tetragamma", {
   type: "float",
   kernel: (a) => {
     const reflected = a.lt(0.5);

@@ -19,7 +19,7 @@ export function unbind(x: Tensor, ...args: Optional<[dim: number]>): Tensor[] {
 }
 
 /** Views of the given sizes along `dim`, which they must fill. */
-export function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
+function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
   const { dim = 0 } = parameters<{ dim?: number }>("splitWithSizes", ["dim"], args);
   const at = dimOf(x.shape, dim, "split");
   const total = splitSizes.reduce((sum, size) => sum + size, 0);

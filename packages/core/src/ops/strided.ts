@@ -32,7 +32,7 @@ export interface StridedAttrs {
   readonly input: Layout;
 }
 
-export const asStridedOp = defineView<StridedAttrs>("asStrided", {
+const asStridedOp = defineView<StridedAttrs>("asStrided", {
   shape: (_, { size, stride, offset }) => {
     if (size.length !== stride.length)
       throw new ShapeError("mismatch in length of strides and shape", { op: "asStrided" });

@@ -32,6 +32,7 @@ function wholePower(a: Expr, b: Expr): Expr {
 }
 
 const powOp = defineElementwise("pow", {
+  overload: (_params, [, exponent]) => (exponent === undefined ? 0 : 1),
   kernel: (a, b) => (isFloat(a.type) ? a.pow(b) : wholePower(a, b)),
   refuses: ["bool"],
   grad: {
@@ -82,7 +83,7 @@ export const expm1 = unary("expm1", { kernel: (a) => a.expm1(), type: "float", g
 export const log = unary("log", { kernel: (a) => a.log(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a)) } });
 export const log2 = unary("log2", { kernel: (a) => a.log2(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a.mul(LN2))) } });
 export const log10 = unary("log10", { kernel: (a) => a.log10(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a.mul(LN10))) } });
-export const log1p = unary("log1p", { kernel: (a) => a.log1p(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a.add(1))) } });
+export const log1p = unary("log1p", { gradName: "Log1P", kernel: (a) => a.log1p(), type: "float", grad: { a: from("a", (g, { a }) => g.div(a.add(1))) } });
 
 /** log(exp(a) + exp(b)) without overflow. */
 export const logaddexp = binary("logaddexp", {

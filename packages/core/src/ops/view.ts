@@ -27,7 +27,7 @@ export function dimOf(shape: Shape, dim: number, op: string): number {
 
 // --- entries ---------------------------------------------------------------------------------------------------------
 
-export const viewOp = defineView<{ readonly shape: Shape }>("view", {
+const viewOp = defineView<{ readonly shape: Shape }>("view", {
   shape: (shape, { shape: target }) => inferSize(target, numelOf(shape)),
   geometry: ({ shape, strides, offset }, attrs) => {
     const target = inferSize(attrs.shape, numelOf(shape));
@@ -45,7 +45,7 @@ export const viewOp = defineView<{ readonly shape: Shape }>("view", {
   grad: { a: (g, saved) => reshape(g, inputShape(saved)) },
 });
 
-export const expandOp = defineView<{ readonly size: Shape }>("expand", {
+const expandOp = defineView<{ readonly size: Shape }>("expand", {
   map: (shape, { size }) => {
     const lead = size.length - shape.length;
     if (lead < 0) {
@@ -80,7 +80,7 @@ function expandedDim(shape: Shape, size: Shape, dim: number, wanted: number): Vi
   );
 }
 
-export const permuteOp = defineView<{ readonly dims: readonly number[] }>("permute", {
+const permuteOp = defineView<{ readonly dims: readonly number[] }>("permute", {
   map: (shape, { dims }) => {
     if (dims.length !== shape.length) {
       throw new ShapeError(
@@ -104,7 +104,7 @@ export const permuteOp = defineView<{ readonly dims: readonly number[] }>("permu
   },
 });
 
-export const transposeOp = defineView<{ readonly dim0: number; readonly dim1: number }>("transpose", {
+const transposeOp = defineView<{ readonly dim0: number; readonly dim1: number }>("transpose", {
   map: (shape, { dim0, dim1 }) => {
     const dims = keepAll(shape);
     const [a, b] = [normalizeDim(dim0, shape.length, "transpose"), normalizeDim(dim1, shape.length, "transpose")];
@@ -114,7 +114,7 @@ export const transposeOp = defineView<{ readonly dim0: number; readonly dim1: nu
   grad: { a: (g, _, { dim0, dim1 }) => transpose(g, dim0, dim1) },
 });
 
-export const tOp = defineView<Record<string, never>>("t", {
+const tOp = defineView<Record<string, never>>("t", {
   map: (shape) => {
     if (shape.length > 2)
       throw new ShapeError(`t() expects a tensor with <= 2 dimensions, but self is ${shape.length}D`, { op: "t" });
@@ -123,13 +123,14 @@ export const tOp = defineView<Record<string, never>>("t", {
   grad: { a: (g) => t(g) },
 });
 
-/** `dims`: which dimensions go where their size is 1. */
-export const squeezeOp = defineView<{ readonly dims: readonly number[] }>("squeeze", {
+/** `dims`: which dimensions go where their size is 1; `named`: whether the call said which. */
+const squeezeOp = defineView<{ readonly dims: readonly number[]; readonly named: boolean }>("squeeze", {
+  overload: ({ named }) => (named ? 1 : 0),
   map: (shape, { dims }) => ({ dims: keepAll(shape).filter(({ size }, dim) => size !== 1 || !dims.includes(dim)) }),
   grad: { a: (g, saved) => reshape(g, inputShape(saved)) },
 });
 
-export const unsqueezeOp = defineView<{ readonly dim: number }>("unsqueeze", {
+const unsqueezeOp = defineView<{ readonly dim: number }>("unsqueeze", {
   map: (shape, { dim }) => ({
     dims: keepAll(shape).toSpliced(normalizeDim(dim, shape.length + 1, "unsqueeze"), 0, { size: 1, along: [] }),
   }),
@@ -316,7 +317,7 @@ export function squeeze(x: Tensor, ...args: Optional<[dim: number | readonly num
   const { dim } = parameters<{ dim?: number | readonly number[] }>("squeeze", ["dim"], args);
   // An empty list names no dimension here, unlike in reductions.
   const dims = typeof dim === "object" && dim.length === 0 ? [] : normalizeDims(dim, x.dim(), "squeeze");
-  return apply(squeezeOp, [x], { dims });
+  return apply(squeezeOp, [x], { dims, named: dim !== undefined });
 }
 
 /** With a new dimension of size 1 at `dim` (`torch.unsqueeze`). */

@@ -82,9 +82,13 @@ function launchesOf(updates: readonly Update[]): Launch[] {
 /** A parameter may have been put on another device, or on several, since its last step: its state follows. */
 function moveState(executor: Executor, { parameter, state }: Update): void {
   for (const tensor of state) {
-    const isThere = tensor.value.executor === executor && tensor.device === parameter.device;
-    if (!isThere && executor === local) tensor.replaceValue(tensor.to(parameter.device).value);
-    else if (!isThere) tensor.replaceValue(executor.settle([tensor.value], [parameter.value])[0]);
+    const { value } = tensor;
+    if (executor !== local) {
+      const [placed] = executor.settle([value], [parameter.value]);
+      if (placed !== value) tensor.replaceValue(placed);
+    } else if (value.executor !== local || tensor.device !== parameter.device) {
+      tensor.replaceValue(tensor.to(parameter.device).value);
+    }
     hold(tensor);
   }
 }

@@ -44,8 +44,9 @@ export interface BatchRows {
 let rows: BatchRows | undefined;
 
 /**
- * Runs `body`, which computes these rows of a batch: where the stream stands as it stood for the whole batch (`setRngState`), random
- * tensors with one or several rows for each get the numbers that the whole batch's would have there. `body` is synchronous.
+ * Runs `body`, which computes these rows of a batch: where the stream stands as it stood for the whole batch
+ * (`setRngState`), random tensors with one or several rows for each get the numbers that the whole batch's would have
+ * there. `body` is synchronous.
  */
 export function inBatchRows<R>(part: BatchRows, body: () => R): R {
   const outer = rows;

@@ -14,7 +14,7 @@ export interface GraphPlan {
 }
 
 /** The values that a node names. */
-export function operandsOf(node: Node): readonly number[] {
+function operandsOf(node: Node): readonly number[] {
   if ("args" in node) return node.args;
   if (node.op !== "load") return [];
   const values = node.indirect?.map(({ value }) => value) ?? [];

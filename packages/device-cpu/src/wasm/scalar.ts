@@ -286,7 +286,7 @@ function emitInteger(
 }
 
 /** Converts the value on the stack. */
-export function emitCast(f: FunctionBuilder, from: DType, to: DType): void {
+function emitCast(f: FunctionBuilder, from: DType, to: DType): void {
   if (from === to) return;
   const source = typeIndex(from);
   if (to === "bool") {

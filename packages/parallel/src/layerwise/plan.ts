@@ -1,5 +1,6 @@
 /** Plans: which modules are split how, named by patterns over their paths. */
-import { nn, ValueError } from "@troupe/core";
+import { ValueError } from "@troupe/core";
+import type { nn } from "@troupe/core";
 import { column } from "./styles.ts";
 import type { Layer, Split, Style } from "./styles.ts";
 
@@ -39,7 +40,8 @@ export function resolve(model: nn.Module, plan: LayerPlan): SplitLayer[] {
       const other = chosen.get(module);
       if (other !== undefined && other.style !== style) {
         throw new ValueError(
-          `"${path}" is matched by "${other.pattern}" for ${other.style.name}() and by "${pattern}" for ${style.name}()`,
+          `"${path}" is matched by "${other.pattern}" for ${other.style.name}() ` +
+            `and by "${pattern}" for ${style.name}()`,
           { op: "layerwise" },
         );
       }

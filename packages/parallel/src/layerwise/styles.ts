@@ -8,7 +8,11 @@ import { replicate, shard } from "../placement.ts";
 import type { Placement } from "../placement.ts";
 
 /** A layer that can be split. */
-export type Layer = nn.Module & { forward(x: Tensor): Tensor; readonly weight: nn.Parameter; readonly bias?: nn.Parameter | null };
+export interface Layer extends nn.Module {
+  forward(x: Tensor): Tensor;
+  readonly weight: nn.Parameter;
+  readonly bias?: nn.Parameter | null;
+}
 
 /** How a layer is split. */
 export interface Split {

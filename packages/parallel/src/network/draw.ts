@@ -2,17 +2,23 @@
 import type { Simulation, TimedAction } from "./simulate.ts";
 
 export interface TextOptions {
-  /** Greatest number of columns of the time axis; 160 by default. Where actions get too narrow for it, their labels are cut. */
+  /**
+   * Greatest number of columns of the time axis; 160 by default. Where actions get too narrow for it, their labels are
+   * cut.
+   */
   readonly width?: number;
 }
 
 /**
- * A schedule as text, for a terminal: `F0` and `B0` are forward and backward of micro-batch 0, dashes go on to the action's end, dots
- * are bubbles.
+ * A schedule as text, for a terminal: `F0` and `B0` are forward and backward of micro-batch 0, dashes go on to the
+ * action's end, dots are bubbles.
  */
 export function drawText(simulation: Simulation, { width = 160 }: TextOptions = {}): string {
   const { schedule, actions, makespan } = simulation;
-  const lengths = actions.flat().map(({ start, end }) => end - start).filter((length) => length > 0);
+  const lengths = actions
+    .flat()
+    .map(({ start, end }) => end - start)
+    .filter((length) => length > 0);
   // The shortest action gets room for its label and a space.
   const cell = labelOf({ kind: "F", microbatch: schedule.microbatches - 1 }).length + 1;
   const columns = makespan === 0 ? 0 : Math.min(width, Math.ceil((makespan / Math.min(...lengths)) * cell));
@@ -22,7 +28,10 @@ export function drawText(simulation: Simulation, { width = 160 }: TextOptions = 
     for (const action of list) {
       const [from, to] = [Math.round(action.start * scale), Math.round(action.end * scale)];
       const inside = Math.max(1, to - from - 1);
-      const text = labelOf(action).slice(0, inside).padEnd(inside, "-").padEnd(to - from, " ");
+      const text = labelOf(action)
+        .slice(0, inside)
+        .padEnd(inside, "-")
+        .padEnd(to - from, " ");
       row = row.padEnd(from, ".") + text.slice(0, to - from);
     }
     return `stage ${String(stage).padEnd(String(actions.length - 1).length)}  ${row.padEnd(columns, ".")}`;
@@ -33,8 +42,10 @@ export function drawText(simulation: Simulation, { width = 160 }: TextOptions = 
 /** One line: what it is, and its bubble. */
 function summary({ schedule, bubble, held }: Simulation): string {
   const { name, stages, microbatches } = schedule;
-  return `${name}, ${counted(stages, "stage")}, ${counted(microbatches, "micro-batch", "es")}: ` +
-    `bubble ${(100 * bubble).toFixed(1)} %, micro-batches held ${held.join(", ")}`;
+  return (
+    `${name}, ${counted(stages, "stage")}, ${counted(microbatches, "micro-batch", "es")}: ` +
+    `bubble ${(100 * bubble).toFixed(1)} %, micro-batches held ${held.join(", ")}`
+  );
 }
 
 function counted(count: number, what: string, plural = "s"): string {
@@ -56,7 +67,7 @@ export interface SvgOptions {
   readonly unit?: string;
 }
 
-const colours = { F: "#2f6fb3", B: "#c2541b" } as const;
+const colours = { F: "#2f6fb3", B: "#c2541b", bubble: "#eceef1" } as const;
 const meanings = { F: "forward", B: "backward" } as const;
 const rowHeight = 34;
 const barHeight = 26;
@@ -79,13 +90,14 @@ export function drawSvg(simulation: Simulation, options: SvgOptions = {}): strin
   actions.forEach((list, stage) => {
     const y = top + stage * rowHeight;
     parts.push(text(16, y + 18, names[stage]));
-    parts.push(`<rect x="${left}" y="${y}" width="${fixed(makespan * scale)}" height="${barHeight}" fill="#eceef1"/>`);
+    parts.push(`<rect x="${left}" y="${y}" width="${fixed(makespan * scale)}" height="${barHeight}" fill="${colours.bubble}"/>`);
     for (const action of list) parts.push(bar(action, left, y, scale));
   });
   parts.push(...axis(makespan, left, bottom + 4, scale, unit), ...legend(left, height - 12));
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" ` +
-    `aria-label="${escaped(title)}" font-family="system-ui, sans-serif" font-size="13" fill="#1c2024">${parts.join("")}</svg>`
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
+    `role="img" aria-label="${escaped(title)}" font-family="system-ui, sans-serif" font-size="13" fill="#1c2024">` +
+    `${parts.join("")}</svg>`
   );
 }
 
@@ -95,7 +107,8 @@ function bar(action: TimedAction, left: number, y: number, scale: number): strin
   const label = labelOf(action);
   const tip = `${meanings[kind]} of micro-batch ${microbatch}: ${short(start)} to ${short(end)}`;
   // A white line at the right keeps neighbours apart.
-  const shape = `<rect x="${fixed(left + start * scale)}" y="${y}" width="${fixed(Math.max(length - 1, 0.5))}" height="${barHeight}" rx="2" fill="${colours[kind]}"/>`;
+  const [x, width] = [fixed(left + start * scale), fixed(Math.max(length - 1, 0.5))];
+  const shape = `<rect x="${x}" y="${y}" width="${width}" height="${barHeight}" rx="2" fill="${colours[kind]}"/>`;
   const fits = length >= 7 * label.length + 4;
   const middle = left + (start + end) * 0.5 * scale;
   const written = fits ? text(middle, y + 18, label, 'fill="#ffffff" text-anchor="middle" font-size="12"') : "";
@@ -109,7 +122,14 @@ function axis(makespan: number, left: number, y: number, scale: number, unit: st
   for (let i = 0; i * step <= makespan * (1 + 1e-9); i++) {
     const x = left + i * step * scale;
     ticks.push(`<line x1="${fixed(x)}" x2="${fixed(x)}" y1="${y - 4}" y2="${y + 2}" stroke="#8b929c"/>`);
-    ticks.push(text(x, y + 15, short(i * step) + (i === 0 || unit === "" ? "" : ` ${unit}`), 'fill="#59616b" text-anchor="middle" font-size="11"'));
+    ticks.push(
+      text(
+        x,
+        y + 15,
+        short(i * step) + (i === 0 || unit === "" ? "" : ` ${unit}`),
+        'fill="#59616b" text-anchor="middle" font-size="11"',
+      ),
+    );
   }
   return ticks;
 }
@@ -121,7 +141,11 @@ function niceStep(least: number): number {
 }
 
 function legend(left: number, y: number): string[] {
-  return [["#2f6fb3", "F: forward"], ["#c2541b", "B: backward"], ["#eceef1", "bubble"]].flatMap(([colour, meaning], i) => {
+  return [
+    [colours.F, "F: forward"],
+    [colours.B, "B: backward"],
+    [colours.bubble, "bubble"],
+  ].flatMap(([colour, meaning], i) => {
     const x = left + i * 110;
     return [`<rect x="${x}" y="${y - 11}" width="12" height="12" fill="${colour}"/>`, text(x + 18, y, meaning)];
   });

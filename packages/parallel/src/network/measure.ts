@@ -6,8 +6,9 @@ import type { Step } from "./partition.ts";
 import type { StageCost } from "./simulate.ts";
 
 /**
- * The time that each step's forward and backward take for a sample batch (best of several runs), in milliseconds, where the steps
- * lie now. Nothing is left changed: gradients, buffers and the random stream are as before. Blocks until it is done.
+ * The time that each step's forward and backward take for a sample batch (best of several runs), in milliseconds, where
+ * the steps lie now. Nothing is left changed: gradients, buffers and the random stream are as before. Blocks until it
+ * is done.
  */
 export function measureSteps(steps: readonly Step[], sample: Tensor, repeats = 3): StageCost[] {
   const random = getRngState();

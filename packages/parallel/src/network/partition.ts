@@ -5,7 +5,10 @@ import type { nn, Tensor } from "@troupe/core";
 /** A part of a network that takes one tensor and gives one. */
 export type Step = nn.Module & { forward(x: Tensor): Tensor };
 
-/** A network that is a chain, and lists it: each step gets what the one before gave. `nn.Sequential` and `nn.ModuleList` are. */
+/**
+ * A network that is a chain, and lists it: each step gets what the one before gave. `nn.Sequential` and `nn.ModuleList`
+ * are.
+ */
 export type Chain = nn.Module & Iterable<Step>;
 
 /** How many children each stage gets (`[3, 2]`), or before which children to split (`{ splitAt: [3] }`). */
@@ -18,7 +21,8 @@ export type StageChoice = readonly number[] | { readonly splitAt: readonly numbe
 export function stepsOf(model: nn.Module): Step[] {
   if (Symbol.iterator in model) return [...(model as Chain)];
   throw new ValueError(`${model.constructor.name} does not say in which order its children follow each other`, {
-    op: "pipeline", remedy: "Write the network as an nn.Sequential of the parts that may lie on different devices.",
+    op: "pipeline",
+    remedy: "Write the network as an nn.Sequential of the parts that may lie on different devices.",
   });
 }
 
@@ -36,7 +40,8 @@ export function stageSizes(choice: StageChoice, stages: number, children: number
     throw new ValueError(`${text}: every stage needs at least one of the ${children} children`, { op: "pipeline" });
   }
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  if (total !== children) throw new ValueError(`${text} is ${total} children; the network has ${children}`, { op: "pipeline" });
+  if (total !== children)
+    throw new ValueError(`${text} is ${total} children; the network has ${children}`, { op: "pipeline" });
   return sizes;
 }
 
@@ -45,8 +50,8 @@ function sizesBetween(bounds: readonly number[]): number[] {
 }
 
 /**
- * The contiguous partition whose dearest stage is as cheap as possible, by dynamic programming over (children, stages) in
- * O(stages * children^2); every stage gets at least one child.
+ * The contiguous partition whose dearest stage is as cheap as possible, by dynamic programming over (children, stages)
+ * in O(stages * children^2); every stage gets at least one child.
  * @param costs of each child
  * @returns how many children each stage gets
  * @throws ValueError for more stages than children
@@ -55,12 +60,14 @@ export function balance(costs: readonly number[], stages: number): number[] {
   const count = costs.length;
   if (stages > count) {
     throw new ValueError(`${count} children cannot make ${stages} stages`, {
-      op: "pipeline", remedy: "Use fewer devices, or split the network into more parts.",
+      op: "pipeline",
+      remedy: "Use fewer devices, or split the network into more parts.",
     });
   }
   const until = [0];
   for (const cost of costs) until.push(until[until.length - 1] + cost);
-  // best[n]: the dearest stage's cost when the first n children make up the stages so far; from[s][n]: where the last one begins.
+  // best[n]: the dearest stage's cost when the first n children make up the stages so far; from[s][n]: where the last
+  // one begins.
   let best = until.map((cost, n) => (n === 0 ? Infinity : cost));
   const from = [until.map(() => 0)];
   for (let s = 1; s < stages; s++) {

@@ -75,7 +75,8 @@ export function oneForwardOneBackward(stages: number, microbatches: number): Sch
 export function scheduleOf(wanted: ScheduleName | Schedule, stages: number, microbatches: number): Schedule {
   if (wanted === "gpipe") return gpipe(stages, microbatches);
   if (wanted === "1f1b") return oneForwardOneBackward(stages, microbatches);
-  if (typeof wanted === "string") throw new ValueError(`unknown schedule "${String(wanted)}"`, { remedy: 'There are "gpipe" and "1f1b".' });
+  if (typeof wanted === "string")
+    throw new ValueError(`unknown schedule "${String(wanted)}"`, { remedy: 'There are "gpipe" and "1f1b".' });
   if (wanted.stages !== stages || wanted.microbatches !== microbatches) {
     throw new ValueError(
       `the schedule "${wanted.name}" is for ${wanted.stages} stages and ${wanted.microbatches} micro-batches, ` +

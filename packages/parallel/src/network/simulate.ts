@@ -87,7 +87,8 @@ function costsByStage(costs: StageCost | readonly StageCost[], stages: number): 
   if (each.length !== stages) throw new ValueError(`${each.length} costs for ${stages} stages`, { op: "simulate" });
   for (const { forward, backward, transfer = 0 } of each) {
     for (const cost of [forward, backward, transfer]) {
-      if (!(cost >= 0 && cost < Infinity)) throw new ValueError(`costs must be finite and at least 0, got ${cost}`, { op: "simulate" });
+      if (!(cost >= 0 && cost < Infinity))
+        throw new ValueError(`costs must be finite and at least 0, got ${cost}`, { op: "simulate" });
     }
   }
   return each;

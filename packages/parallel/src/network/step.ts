@@ -1,6 +1,6 @@
 /**
- * One training step of a pipeline: the issues of a schedule turned into forwards, backwards and copies. Everything here is issued and
- * nothing awaited: devices are actors, so stages overlap as far as the order of issue lets them.
+ * One training step of a pipeline: the issues of a schedule turned into forwards, backwards and copies. Everything here
+ * is issued and nothing awaited: devices are actors, so stages overlap as far as the order of issue lets them.
  */
 import { backward, fullLike, getRngState, isTensor, noGrad, setRngState, ShapeError, ValueError } from "@troupe/core";
 import type { Device, nn, Tensor } from "@troupe/core";
@@ -59,7 +59,10 @@ export interface StepResult {
 /** The rows of each micro-batch; the first ones get one more where the batch does not divide. */
 export function splitRows(size: number, microbatches: number): BatchRows[] {
   const [share, rest] = [Math.floor(size / microbatches), size % microbatches];
-  return Array.from({ length: microbatches }, (_, k) => ({ start: k * share + Math.min(k, rest), count: share + (k < rest ? 1 : 0) }));
+  return Array.from({ length: microbatches }, (_, k) => ({
+    start: k * share + Math.min(k, rest),
+    count: share + (k < rest ? 1 : 0),
+  }));
 }
 
 export class TrainingStep {
@@ -79,7 +82,12 @@ export class TrainingStep {
   #loss: Tensor | undefined;
 
   constructor(
-    stages: readonly Stage[], microbatches: number, input: Tensor, target: Tensor, lossOf: LossFunction, reduction: LossReduction,
+    stages: readonly Stage[],
+    microbatches: number,
+    input: Tensor,
+    target: Tensor,
+    lossOf: LossFunction,
+    reduction: LossReduction,
   ) {
     this.#stages = stages;
     this.#rows = splitRows(input.shape[0], microbatches);
@@ -89,12 +97,16 @@ export class TrainingStep {
     this.#places = [getRngState()[2]];
     this.#held = stages.map(() => 0);
     this.#mostHeld = stages.map(() => 0);
-    // Whole, and before all else: a part sent later would stand in its sender's stream behind work that it has nothing to do with.
+    // Whole, and before all else: a part sent later would stand in its sender's stream behind work that it has nothing
+    // to do with.
     this.#input = owned(this.#batch, () => input.to(stages[0].device));
     this.#target = owned(this.#batch, () => noGrad(() => target.detach().to(stages[stages.length - 1].device)));
   }
 
-  /** @throws what the stages' ops and the loss function throw, ValueError and ShapeError where they give no tensor, or no scalar */
+  /**
+   * @throws what the stages' ops and the loss function throw, ValueError and ShapeError where they give no tensor, or
+   * no scalar
+   */
   run(issues: readonly Issue[]): StepResult {
     try {
       for (const { what, action } of issues) {
@@ -103,7 +115,9 @@ export class TrainingStep {
         else this.#backward(action);
       }
     } finally {
-      for (const { memory } of [this.#batch, ...this.#work.flat()]) for (const piece of memory) piece.dispose();
+      for (const piece of this.#batch.memory) piece.dispose();
+      for (const [stage, works] of this.#work.entries())
+        for (const work of works) release(work, this.#stages[stage].module);
     }
     this.#moveStream(this.#stages.length);
     return { loss: this.#loss as Tensor, held: this.#mostHeld };
@@ -192,8 +206,12 @@ function owned<R>(work: Work, body: () => R): R {
   });
 }
 
-/** Frees a micro-batch's memory after its backward, except the gradient to be sent on and what the stage's modules keep in fields. */
-function release(work: Work, module: nn.Module, carried: Memory | undefined): void {
+/**
+ * Frees a micro-batch's memory after its backward, except the gradient to be sent on and what the stage's modules keep
+ * in fields.
+ */
+function release(work: Work, module: nn.Module, carried?: Memory): void {
+  if (work.memory.length === 0) return;
   const kept = new Set<Memory | undefined>([carried]);
   for (const inner of module.modules()) {
     for (const field of Object.values(inner)) if (isTensor(field)) kept.add(field.value.identity);
@@ -206,6 +224,7 @@ function release(work: Work, module: nn.Module, carried: Memory | undefined): vo
 function tensorOf(result: unknown, action: Action): Tensor {
   if (isTensor(result)) return result;
   throw new ValueError(`a stage or loss gave no tensor (in ${actionText(action)})`, {
-    op: "pipeline", remedy: "Each child of the network and the loss function take and give one tensor, synchronously.",
+    op: "pipeline",
+    remedy: "Each child of the network and the loss function take and give one tensor, synchronously.",
   });
 }

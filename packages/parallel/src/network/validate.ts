@@ -35,7 +35,8 @@ function validateStage({ microbatches }: Schedule, list: readonly Action[], stag
   const done = new Set<string>();
   for (const action of list) {
     const text = actionText(action);
-    if (action.kind !== "F" && action.kind !== "B") throw new ScheduleError(`${text} is neither a forward nor a backward`, action);
+    if (action.kind !== "F" && action.kind !== "B")
+      throw new ScheduleError(`${text} is neither a forward nor a backward`, action);
     if (action.stage !== stage) throw new ScheduleError(`${text} is in the list of stage ${stage}`, action);
     if (!Number.isInteger(action.microbatch) || action.microbatch < 0 || action.microbatch >= microbatches) {
       throw new ScheduleError(`${text}: there is no such micro-batch among ${microbatches}`, action);
@@ -64,7 +65,7 @@ export function resolve({ actions, stages }: Schedule): { order: Action[]; block
   const next = actions.map(() => 0);
   const missingOf = (action: Action): Action | undefined =>
     dependencies(action, stages).find((needed) => !done.has(actionText(needed)));
-  for (let before = -1; before < order.length; ) {
+  for (let before = -1; before < order.length;) {
     before = order.length;
     actions.forEach((list, stage) => {
       for (; next[stage] < list.length; next[stage]++) {

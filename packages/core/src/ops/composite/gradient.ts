@@ -64,8 +64,14 @@ function spacingsOf(spacing: Spacing, count: number, dim: Given["dim"]): readonl
   );
 }
 
-/** The weighted sum of `weights.length` neighbours along `dim`, from the `start`-th of each (-1: the last). */
-function weighted(x: Tensor, dim: number, start: number, length: number, weights: readonly (Tensor | number)[]): Tensor {
+/** The weighted sums of neighbours along `dim`: `length` of them, the first from `start` on (-1: the last). */
+function weighted(
+  x: Tensor,
+  dim: number,
+  start: number,
+  length: number,
+  weights: readonly (Tensor | number)[],
+): Tensor {
   const first = start < 0 ? x.shape[dim] + start : start;
   return weights
     .map((weight, i) => x.narrow(dim, first + i, length).mul(weight))
@@ -86,7 +92,10 @@ function unevenSlope(x: Tensor, dim: number, places: Tensor, edgeOrder: 1 | 2): 
   if (!isTensor(places) || places.dim() !== 1)
     throw new ShapeError("torch.gradient expected each element of spacing to have one dimension", { op });
   if (places.shape[0] !== x.shape[dim])
-    throw new ShapeError(`torch.gradient expected ${x.shape[dim]} places along dimension ${dim}, but got ${places.shape[0]}`, { op });
+    throw new ShapeError(
+      `torch.gradient expected ${x.shape[dim]} places along dimension ${dim}, but got ${places.shape[0]}`,
+      { op },
+    );
   const steps = places.diff();
   const count = steps.shape[0];
   const step = (i: number): Tensor => steps.select(0, i < 0 ? count + i : i);

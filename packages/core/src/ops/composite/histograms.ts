@@ -38,7 +38,7 @@ function rangeOf(op: string, x: Tensor, given: Range | undefined, margin: number
   return [from, to];
 }
 
-/** The sum, for each of `bins`, of the weights (default 1) of the elements that are in it; `inside` says which count. */
+/** The sum, for each of `bins`, of the weights of the elements that are in it; `inside` says which count. */
 function tally(bin: Tensor, inside: Tensor, bins: number, weight: Tensor): Tensor {
   return weight.newZeros([bins]).scatterAdd(0, bin.where(inside, 0).to("int64"), weight.where(inside, 0));
 }
@@ -51,8 +51,8 @@ interface HistcGiven {
 
 /**
  * How many elements are in each of `bins` (100) equal intervals from `min` to `max`, both included; others and NaN are
- * ignored (`torch.histc`): [bins], of the dtype of `x`. Where `min` equals `max` (0), the range is that of the elements,
- * and the call waits for the device.
+ * ignored (`torch.histc`): [bins], of the dtype of `x`. Where `min` equals `max` (0), the range is that of the
+ * elements, and the call waits for the device.
  * @throws DTypeError on whole numbers, ValueError on a range that is not finite or runs backwards
  */
 export function histc(x: Tensor, ...args: Optional<[bins: number, min: number, max: number]>): Tensor {
@@ -124,9 +124,15 @@ function assertEdges(x: Tensor, edges: Tensor, range: Range | null | undefined):
 function assertWeight(x: Tensor, weight: Tensor): void {
   const op = "histogram";
   if (weight.dtype !== x.dtype)
-    throw new DTypeError("histogram(): if weight tensor is provided, input tensor and weight tensor should have the same dtype", { op });
+    throw new DTypeError(
+      "histogram(): if weight tensor is provided, input tensor and weight tensor should have the same dtype",
+      { op },
+    );
   if (!sameShape(weight.shape, x.shape))
-    throw new ShapeError("histogram(): if weight tensor is provided it should have the same shape as the input tensor", { op });
+    throw new ShapeError(
+      "histogram(): if weight tensor is provided it should have the same shape as the input tensor",
+      { op },
+    );
 }
 
 interface BincountGiven {

@@ -4,6 +4,11 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
 import { apply } from "../dispatch.ts";
 import type { ElementwiseOp } from "../kinds/elementwise.ts";
+import { dimsOf } from "../kinds/reduce.ts";
+import type { ReduceAttrs } from "../kinds/reduce.ts";
+import { pascal } from "../op.ts";
+import type { Op } from "../op.ts";
+import { mean, sum } from "../reduce.ts";
 
 /** What becomes of the losses of single places. */
 export type Reduction = "none" | "mean" | "sum";
@@ -21,11 +26,31 @@ export function checkReduction(op: string, reduction: string): void {
     throw new ValueError(`${reduction} is not a valid value for reduction`, { op });
 }
 
+type Total = Readonly<Record<"mean" | "sum", Op<ReduceAttrs>>>;
+
+/** The mean and the sum of a loss that is one op in PyTorch: autograd knows them by the loss's name. */
+export function totalOf(gradName: string): Total {
+  return { mean: { ...mean.op, gradName }, sum: { ...sum.op, gradName } };
+}
+
+const totals = new Map<string, Total>(
+  [
+    "mseLoss",
+    "smoothL1Loss",
+    "huberLoss",
+    "softMarginLoss",
+    "binaryCrossEntropy",
+    "binaryCrossEntropyWithLogits",
+  ].map((op) => [op, totalOf(pascal(op))]),
+);
+
+const plain: Total = { mean: mean.op, sum: sum.op };
+
 /** @throws ValueError on an unknown reduction */
-export function reduce(op: string, losses: Tensor, reduction: Reduction): Tensor {
+export function reduce(op: string, losses: Tensor, reduction: Reduction, total = totals.get(op) ?? plain): Tensor {
   checkReduction(op, reduction);
   if (reduction === "none") return losses;
-  return reduction === "mean" ? losses.mean() : losses.sum();
+  return apply(total[reduction], [losses], { dims: dimsOf(losses, undefined, op), keepdim: false });
 }
 
 /** A shape, for messages. */

@@ -7,6 +7,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import { sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
+import { div } from "../arithmetic.ts";
 import { apply } from "../dispatch.ts";
 import {
   absoluteErrorOp,
@@ -22,7 +23,7 @@ import {
 import { labelShape, nllPick } from "../nll.ts";
 import type { Optional } from "../signatures.ts";
 import { logSoftmax } from "../softmax.ts";
-import { checkReduction, pointwise, reduce, textOf } from "./loss-reduction.ts";
+import { checkReduction, pointwise, reduce, textOf, totalOf } from "./loss-reduction.ts";
 import type { Maybe, Reduced, Reduction } from "./loss-reduction.ts";
 
 // --- regression ------------------------------------------------------------------------------------------------------
@@ -243,6 +244,13 @@ export function nllLoss(
   return labelLoss("nllLoss", input, target, weight, ignoreIndex, reduction).loss;
 }
 
+/** Sum and mean as autograd knows them; the mean is over the labels' weights. */
+function labelTotal(gradName: string) {
+  return { ...totalOf(gradName), quotient: { ...div.op, gradName } };
+}
+
+const labelTotals = { NllLoss: labelTotal("NllLoss"), NllLoss2D: labelTotal("NllLoss2D") };
+
 /** Checks, picks and reduces; also gives the total of the labels' weights where a mean was taken. */
 function labelLoss(
   op: string,
@@ -255,10 +263,10 @@ function labelLoss(
   checkReduction(op, reduction);
   checkLabels(op, input, target, weight);
   const [losses, weights] = nllPick(input, target, weight ?? undefined, ignoreIndex);
-  if (reduction === "none") return { loss: losses, total: undefined };
-  if (reduction === "sum") return { loss: losses.sum(), total: undefined };
+  const known = labelTotals[input.dim() > 2 ? "NllLoss2D" : "NllLoss"];
+  if (reduction !== "mean") return { loss: reduce(op, losses, reduction, known), total: undefined };
   const total = weights.sum();
-  return { loss: losses.sum().div(total), total };
+  return { loss: apply(known.quotient, [losses.sum(), total], []), total };
 }
 
 function checkLabels(op: string, input: Tensor, target: Tensor, weight: Maybe): void {

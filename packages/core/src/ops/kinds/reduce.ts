@@ -21,6 +21,8 @@ export interface ReduceAttrs {
   readonly dims: readonly number[];
   /** Whether they stay with size 1. */
   readonly keepdim: boolean;
+  /** Whether the call named them: a whole tensor's sum is another overload in PyTorch. */
+  readonly named?: boolean;
   /** The dtype asked for: what is computed in, and the result's. */
   readonly dtype?: DType;
   /** Run-time numbers of the entry (a norm's order, a variance's correction). */
@@ -45,6 +47,7 @@ export interface ReduceEntry {
   readonly nonEmpty?: boolean;
   readonly grad?: GradientTable<ReduceAttrs>;
   readonly gradName?: string;
+  readonly overload?: Op<ReduceAttrs>["overload"];
 }
 
 export interface ReduceOp extends Op<ReduceAttrs> {
@@ -71,6 +74,7 @@ export function defineReduce(name: string, entry: ReduceEntry): ReduceOp {
     name,
     kind: "reduce",
     gradName: entry.gradName ?? pascal(name),
+    overload: entry.overload,
     isView: false,
     outputs: 1,
     entry,
@@ -119,6 +123,14 @@ function assertElements(shape: Shape, dims: readonly number[], op: string): void
 export type Dims = number | readonly number[] | null;
 
 const mostDims = 64;
+
+/** One dimension or several were given. */
+export function isNamed(dim: Dims | undefined): boolean {
+  return typeof dim === "number" || (Array.isArray(dim) && dim.length > 0);
+}
+
+/** The overload of a reduction that PyTorch has twice: of all elements, and over dimensions. */
+export const overNamed: Op<ReduceAttrs>["overload"] = ({ named }) => (named === true ? 1 : 0);
 
 /**
  * The dimensions that a caller named, checked and ascending.

@@ -48,7 +48,7 @@ function sortKernel(dtype: DType, descending: boolean, axes: number): RoutineKer
 }
 
 /** Sorts `x` along `dim` into fresh values and places. */
-export function launchSort(
+function launchSort(
   x: LocalValue,
   dim: number,
   descending: boolean,

@@ -59,6 +59,7 @@ export type ViewEntry<A> = (MappedView<A> | FreeView<A>) & {
   readonly grad: GradientTable<A>;
   /** Autograd's name where it is not the op's own. */
   readonly gradName?: string;
+  readonly overload?: Op<A>["overload"];
 };
 
 export interface ViewOp<A> extends Op<A> {
@@ -74,6 +75,7 @@ export function defineView<A>(name: string, entry: ViewEntry<A>): ViewOp<A> {
     name,
     kind: "view",
     gradName: entry.gradName ?? pascal(name),
+    overload: entry.overload,
     isView: true,
     outputs: 1,
     entry,

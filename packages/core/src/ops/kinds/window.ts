@@ -1,13 +1,12 @@
 /**
- * Ops over windows of the spatial dimensions of `[n, c, ...input]`: weighted sums (average pooling, interpolation),
- * their adjoints, and maxima with indices. Where an output element reads is a *sampler*: a function of its place and of
- * the tap along each dimension.
+ * Ops over windows of the spatial dimensions of `[n, c, ...input]`: weighted sums (average pooling, interpolation) and
+ * their adjoints; maxima are in window-max.ts. Where an output element reads is a *sampler*: a function of its place and
+ * of the tap along each dimension.
  */
-import { DTypeError, InternalError } from "../../errors.ts";
+import { InternalError } from "../../errors.ts";
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { isFloat } from "../../tensor/dtype.ts";
 import type { LoopKernel } from "../../kernel/ir.ts";
 import { numelOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
@@ -49,7 +48,7 @@ interface Samples {
 }
 
 /** Axes: n, c, ...output, ...taps. Scalars: the sampler's, dimension by dimension; x's spatial strides; the divisor. */
-class Layout {
+export class Layout {
   readonly rank: number;
   readonly dtype: DType;
   readonly sampler: Sampler;
@@ -121,7 +120,7 @@ class Layout {
 
 const kernels = new KernelCache<string>();
 
-function launchWindows(
+export function launchWindows(
   name: string,
   attrs: WindowAttrs,
   x: LocalValue,
@@ -146,7 +145,7 @@ function launchWindows(
   );
 }
 
-function any(dtype: DType): { dtype: DType; inner: "any" } {
+export function any(dtype: DType): { dtype: DType; inner: "any" } {
   return { dtype, inner: "any" };
 }
 
@@ -236,146 +235,9 @@ export function defineWindowSum(name: string, gradName: string): WindowOp {
   return sum;
 }
 
-// --- maxima ------------------------------------------------------------------------------------------------------
-
-function maxKernel(layout: Layout): Omit<LoopKernel, "kind" | "name" | "axes" | "scalars"> {
-  const { dtype, rank } = layout;
-  const body = new Graph();
-  const { at, inside } = layout.samples(body);
-  const value = body.load(0, dtype, { indirect: layout.indirect(at), guard: inside });
-  // The element's number in its plane; a sampler's first number is x's size.
-  const position = at.slice(1).reduce((sum, own, d) => sum.mul(layout.params(body, d + 1)[0]).add(own), at[0]);
-  const better = beats(value, body.accumulator(0, dtype), body.accumulator(1, "int32"));
-  const wins = inside === undefined ? better : better.and(inside);
-  const combine = new Graph();
-  const [right, rightPosition] = [combine.other(0, dtype), combine.other(1, "int32")];
-  const [left, leftPosition] = [combine.accumulator(0, dtype), combine.accumulator(1, "int32")];
-  const rightWins = beats(right, left, leftPosition).and(rightPosition.ge(0));
-  const epilogue = new Graph();
-  return {
-    reduced: rank,
-    inputs: [any(dtype)],
-    outputs: [
-      { ...any(dtype), overwrites: true },
-      { ...any("int64"), overwrites: true },
-    ],
-    accumulators: [
-      { type: dtype, init: "-Infinity" },
-      { type: "int32", init: "-1" },
-    ],
-    step: [wins.where(value, body.accumulator(0, dtype)).id, wins.where(position, body.accumulator(1, "int32")).id],
-    body: body.nodes,
-    combine: {
-      out: [rightWins.where(right, left).id, rightWins.where(rightPosition, leftPosition).id],
-      body: combine.nodes,
-    },
-    stores: [
-      { output: 0, value: epilogue.accumulator(0, dtype).id, at: "epilogue" },
-      { output: 1, value: epilogue.accumulator(1, "int32").cast("int64").id, at: "epilogue" },
-    ],
-    epilogue: epilogue.nodes,
-  };
-}
-
-/** The first of equal values stays; NaN beats all; anything beats nothing (position -1). */
-function beats(value: Expr, best: Expr, position: Expr): Expr {
-  return value.gt(best).or(value.ne(value)).or(position.lt(0));
-}
-
-/** Maxima over windows, and the number of each maximum's element in its plane (int64). */
-export function defineWindowMax(name: string, gradName: string): WindowOp {
-  const spread = definePlacement(`${name}Input`, `${gradName}Backward`);
-  return {
-    ...windowOp(name, gradName, {
-      a: { saves: "z", rule: (g, { z }, attrs) => apply(spread, [g, z], attrs) },
-    }),
-    outputs: 2,
-
-    infer([x], { output }): Meta[] {
-      const values = resized(x, output, name);
-      if (!isFloat(values.dtype))
-        throw new DTypeError(`"${name}" not implemented for ${values.dtype}`, {
-          op: name,
-          remedy: "Convert with .to(dtype) first.",
-        });
-      return [values, { shape: values.shape, dtype: "int64" }];
-    },
-
-    run([input], attrs, [meta], target): LocalValue[] {
-      const x = input as LocalValue;
-      const values = target ?? allocate(x.device, meta.shape, meta.dtype);
-      const indices = allocate(x.device, meta.shape, "int64");
-      if (numelOf(values.shape) > 0) launchWindows(name, attrs, x, [x, values, indices], maxKernel);
-      return [values, indices];
-    },
-  };
-}
-
-/** The adjoint of picking an element a window: adds each at the place in its plane that the second operand says. */
-function definePlacement(name: string, gradName: string): WindowOp {
-  return {
-    ...windowOp(name, gradName, {
-      a: { saves: "b", rule: (g, { b }) => g.flatten(2).gather(2, b.flatten(2)).view(b.shape) },
-    }),
-    outputs: 1,
-    infer: ([g], { input }) => [resized(g, input, name)],
-
-    run([gradient, indices], _attrs, [meta], target): LocalValue[] {
-      const [g, places] = [gradient as LocalValue, indices as LocalValue];
-      const out = target ?? allocate(g.device, meta.shape, meta.dtype);
-      fillWith(out, 0);
-      if (numelOf(g.shape) > 0 && numelOf(out.shape) > 0) launchPlacement(name, g, places, out);
-      return [out];
-    },
-  };
-}
-
-/** Axes: n, c, ...output. Scalars: the strides of the result's spatial dimensions, then their sizes but the first. */
-function launchPlacement(name: string, g: LocalValue, places: LocalValue, out: LocalValue): void {
-  const spatial = out.shape.slice(2);
-  const kernel = kernels.get(`${name} ${g.dtype} ${spatial.length}`, () => placementKernel(name, g.dtype, spatial.length));
-  launch(
-    kernel,
-    [
-      { value: g, strides: g.strides },
-      { value: places, strides: places.strides },
-      { value: out, strides: [out.strides[0], out.strides[1], ...spatial.map(() => 0)] },
-    ],
-    g.shape,
-    [...out.strides.slice(2), ...spatial.slice(1)],
-  );
-}
-
-function placementKernel(name: string, dtype: DType, rank: number): LoopKernel {
-  const body = new Graph();
-  const g = body.load(0, dtype);
-  let rest = body.load(1, "int64").cast("int32");
-  const indirect: { value: number; stride: number }[] = [];
-  for (let d = rank - 1; d >= 0; d--) {
-    const size = d === 0 ? undefined : body.scalar(rank + d - 1, "int32");
-    const outer = size === undefined ? undefined : rest.div(size);
-    indirect.push({ value: (outer === undefined || size === undefined ? rest : rest.sub(outer.mul(size))).id, stride: d });
-    if (outer !== undefined) rest = outer;
-  }
-  return {
-    kind: "loop",
-    name,
-    axes: 2 + rank,
-    reduced: 0,
-    inputs: [any(dtype), any("int64")],
-    outputs: [{ ...any(dtype), overwrites: false }],
-    scalars: Array.from({ length: 2 * rank - 1 }, (): DType => "int32"),
-    body: body.nodes,
-    accumulators: [],
-    step: [],
-    stores: [{ output: 0, value: g.id, at: "body", indirect, combine: "add" }],
-    epilogue: [],
-  };
-}
-
 // --- what they have in common ------------------------------------------------------------------------------------
 
-function windowOp(
+export function windowOp(
   name: string,
   gradName: string,
   grad: GradientTable<WindowAttrs>,
@@ -383,7 +245,7 @@ function windowOp(
   return { name, kind: "index", leading: 2, gradName, isView: false, gradientOf: gradientLookup(grad) };
 }
 
-function resized(x: Meta | number, spatial: Shape, op: string): Meta {
+export function resized(x: Meta | number, spatial: Shape, op: string): Meta {
   if (typeof x === "number") throw new InternalError(`${op} got a number for a tensor`, { op });
   return { shape: [x.shape[0], x.shape[1], ...spatial], dtype: x.dtype };
 }

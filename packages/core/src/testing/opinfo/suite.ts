@@ -5,11 +5,8 @@ import * as library from "../../index.ts";
 import { checkEntry } from "./check.ts";
 import { entryNames } from "./fixtures.ts";
 
-/**
- * Entries that are left out: `native_*` are PyTorch's internal forms of batchNorm and layerNorm, and its attention of 1.13 is
- * private, with other results than its public successor.
- */
-export const leftOut: readonly string[] = ["native_batch_norm", "native_layer_norm", "nn.functional._scaled_dot_product_attention"];
+/** Entries that are left out: PyTorch's internal forms of batchNorm and layerNorm. */
+export const leftOut: readonly string[] = ["native_batch_norm", "native_layer_norm"];
 
 interface KnownDifference {
   /** How many cases differ. */
