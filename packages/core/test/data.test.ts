@@ -54,6 +54,13 @@ describe("a loader", () => {
     ]);
   });
 
+  test("refuses unknown options, and what is no dataset", () => {
+    expect(() => new DataLoader(rows(), { batchSze: 2 } as never)).toThrow("unexpected option 'batchSze'");
+    for (const dataset of [[1, 2], core.ones([3]), undefined]) {
+      expect(() => new DataLoader(dataset as never)).toThrow("a dataset has a length and get(index)");
+    }
+  });
+
   test("leaves the smaller one out with dropLast", async () => {
     const loader = new DataLoader(rows(), { batchSize: 2, dropLast: true });
     expect([loader.length, (await gather(loader)).length]).toEqual([2, 2]);

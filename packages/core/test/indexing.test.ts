@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { arange, grad, nonzero, ones, setDefaultDevice, slice, tensor, zeros } from "../src/index.ts";
+import { arange, DTypeError, grad, nonzero, ones, setDefaultDevice, slice, tensor, zeros } from "../src/index.ts";
 import type { Device, Tensor } from "../src/index.ts";
 import { mock } from "../src/testing/index.ts";
 
@@ -44,6 +44,7 @@ describe("x.at", () => {
     expect(() => x.at(2)).toThrow("index 2 is out of bounds for dimension 0 with size 2");
     expect(() => x.at(0, 0, 0)).toThrow("too many indices for tensor of dimension 2");
     expect(() => x.at(tensor([true, false, true]))).toThrow("The shape of the mask [3] at index 0 does not match");
+    for (const index of ["1", undefined, {}]) expect(() => x.at(index as never)).toThrow(DTypeError);
     await expect(x.at(tensor([0, 2])).tolist()).rejects.toThrow("index 2 is out of range");
   });
 });
@@ -57,6 +58,13 @@ describe("x.setAt", () => {
     expect(x.tolistSync()).toEqual([[-1, 5, 5], [1, 2, -2]]);
     x.setAt([x.gt(1)], 0);
     expect(x.tolistSync()).toEqual([[-1, 0, 0], [1, 0, -2]]);
+  });
+
+  it("refuses what is no value, and indices beside their array", () => {
+    const x = zeros(2, 3);
+    for (const value of [undefined, null, "5"]) expect(() => x.setAt(0, value as never)).toThrow(DTypeError);
+    expect(() => x.setAt(0, 1, ...([5] as never[]))).toThrow("takes several indices as one array");
+    expect(x.tolistSync()).toEqual([[0, 0, 0], [0, 0, 0]]);
   });
 
   it("is differentiable in what it overwrites and in what it writes", () => {

@@ -238,6 +238,31 @@ describe("errors", () => {
     expect(numbers(layer.forward(core.zeros([1, 2])))).toEqual(numbers(layer.bias as core.Tensor));
   });
 
+  test("what a module would leave out or ignore is refused by its constructor", () => {
+    const { relu } = nn.functional;
+    for (const step of [relu, nn.ReLU, [new nn.ReLU()], undefined]) {
+      expect(() => new nn.Sequential(new nn.ReLU(), step as never)).toThrow("is not a Module");
+    }
+    expect(() => new nn.Sequential([new nn.ReLU()] as never)).toThrow("an array is not a Module");
+    expect(() => new nn.ModuleList([relu as never])).toThrow(core.ValueError);
+    expect(() => new nn.Linear(2, 3, false as never)).toThrow("Linear() takes its options in an object, got false");
+    expect(() => new nn.Linear(2, 3, { bais: false } as never)).toThrow("unexpected option 'bais'");
+    expect(() => new nn.Conv2d(1, 2, 3, 1 as never)).toThrow("Conv2d() takes its options in an object");
+    expect(() => new nn.Conv2d(1, 2, undefined as never)).toThrow(core.ValueError);
+    expect(() => new nn.BatchNorm1d(2, { afine: false } as never)).toThrow("unexpected option 'afine'");
+    expect(() => new nn.Parameter(core.tensor([1, 2]))).toThrow(core.AutogradError);
+    expect(new nn.Parameter(core.tensor([1, 2]), false).dtype).toBe("int64");
+  });
+
+  test("a module without forward, a buffer that is none and a state dict that is none say so", () => {
+    const Bare = class Bare extends (nn.Module as unknown as new () => object) {};
+    expect(() => new Bare()).toThrow('Module [Bare] is missing the required "forward" function');
+    expect(() => new nn.ReLU().registerBuffer("count", 1 as never)).toThrow("cannot assign 1 as buffer 'count'");
+    for (const state of [null, Promise.resolve({}), { weight: [1], bias: [1] }]) {
+      expect(() => new nn.Linear(1, 1).loadStateDict(state as never)).toThrow(core.ValueError);
+    }
+  });
+
   test("shapes and labels that cannot fit fail at the call", () => {
     const { crossEntropy, nllLoss, mseLoss } = nn.functional;
     const scores = core.zeros([2, 3]);

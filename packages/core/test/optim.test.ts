@@ -209,6 +209,33 @@ test("wrong options are refused at the constructor", () => {
     "some parameters appear in more than one parameter group",
   );
   expect(() => new optim.SGD([parameter.mul(2)], { lr: 1 })).toThrow("can't optimize a non-leaf Tensor");
+  for (const params of [new nn.Linear(1, 1), parameter, [1], new nn.Sequential(new nn.Linear(1, 1)), undefined]) {
+    expect(() => new optim.SGD(params as never, { lr: 1 })).toThrow("Give model.parameters()");
+  }
+  expect(() => new optim.SGD([parameter], { learningRate: 1 } as never)).toThrow("unexpected option 'learningRate'");
+  expect(() => new optim.Adam([parameter], 0.1 as never)).toThrow("Adam() takes its options in an object, got 0.1");
+});
+
+test("a schedule takes gamma by position or by name, and refuses what is no number", () => {
+  const { StepLR, MultiStepLR, CosineAnnealingLR, ExponentialLR } = optim.lrScheduler;
+  const sgd = (): optim.SGD => new optim.SGD([new nn.Parameter(core.ones([1]))], { lr: 1 });
+  for (const schedule of [new StepLR(sgd(), 1, 0.5), new StepLR(sgd(), 1, { gamma: 0.5 })]) {
+    schedule.step();
+    expect(schedule.getLastLr()).toEqual([0.5]);
+  }
+  for (const size of [0, undefined, NaN, { stepSize: 2 }]) {
+    expect(() => new StepLR(sgd(), size as never)).toThrow("step_size must be a whole number from 1");
+  }
+  expect(() => new StepLR(sgd(), 1, { gama: 1 } as never)).toThrow("unexpected option 'gama'");
+  expect(() => new MultiStepLR(sgd(), 3 as never)).toThrow(core.ValueError);
+  expect(() => new ExponentialLR(sgd(), undefined as never)).toThrow("gamma must be a number");
+  expect(() => new CosineAnnealingLR(sgd(), undefined as never)).toThrow("tMax must be a number");
+  expect(() => new StepLR(new nn.Linear(1, 1) as never, 1)).toThrow("a Linear is not an Optimizer");
+});
+
+test("an optimizer prints its options as PyTorch's", () => {
+  const text = String(new optim.Adam([new nn.Parameter(core.ones([1]))]));
+  expect(text).toContain("    amsgrad: False\n    betas: (0.9, 0.999)\n    eps: 1e-08\n");
 });
 
 test("gradients are clipped to their common norm", () => {

@@ -41,10 +41,11 @@ const optionsOf = new WeakMap<Device, Made>();
  * The CPU device of this index; the same one at every call with the same options. Its threads start when it is first
  * used.
  *
- * @throws ValueError for an option out of range.
+ * @throws ValueError for an unknown option, or one out of range.
  * @throws DeviceError when the device exists with other options.
  */
 export function cpu(options: CpuOptions = {}): Device {
+  assertNames(options);
   const { index = 0 } = options;
   assertWhole("index", index, 0, 1023);
   const name = `cpu:${index}`;
@@ -81,6 +82,17 @@ function assertSame(name: string, options: CpuOptions, made: Made | undefined): 
       device: name,
       remedy: "Give options at the first use of a device, or take another index.",
     });
+  }
+}
+
+const names: readonly string[] = ["index", "threads", "memoryLimit", "ringWords", "stagingBytes"];
+
+function assertNames(options: object): void {
+  const remedy = `It takes: ${names.join(", ")}.`;
+  if (typeof options !== "object" || options === null)
+    throw new ValueError(`cpu() takes its options in an object, got ${String(options)}`, { op: "cpu", remedy });
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) throw new ValueError(`cpu() got an unexpected option '${name}'`, { op: "cpu", remedy });
   }
 }
 

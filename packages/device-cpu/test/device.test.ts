@@ -51,6 +51,11 @@ describe("cpu()", () => {
     }
   });
 
+  test("refuses unknown options, and options that are no object", () => {
+    expect(() => cpu({ indx: 1 } as never)).toThrow("unexpected option 'indx'");
+    expect(() => cpu(1 as never)).toThrow("cpu() takes its options in an object, got 1");
+  });
+
   test("computes, and again after it was closed and made anew", async () => {
     expect(double(open({ index: 3, threads: 1 }))).toEqual([2, 4, 6, 8]);
     await cpu({ index: 3 }).close();

@@ -234,4 +234,8 @@ test("devices are given by name or handle; none or one twice is refused", () => 
   expect(dataParallel(network(), { devices: ["mock:0", devices[1]] }).mesh.size).toBe(2);
   expect(() => dataParallel(network(), { devices: [] })).toThrow(/at least one device/);
   expect(() => dataParallel(network(), { devices: [here, here] as Device[] })).toThrow(/twice/);
+  for (const wrong of [undefined, {}, { device: devices }, devices, { devices, mesh: 2 }]) {
+    expect(() => dataParallel(network(), wrong as never)).toThrow("the devices, and nothing else, must be given");
+  }
+  expect(() => dataParallel(undefined as never, { devices })).toThrow("the model must be a module");
 });

@@ -128,7 +128,12 @@ describe("training layer-wise, with dropout and widths that do not divide, is tr
       return model.parameters().map(({ grad }) => grad as Tensor);
     };
     const expected = gradients(undefined);
-    const plans: readonly LayerPlan[] = [{ "0": column(), "1": row() }, { "1": row(), "2": row() }, { "1": column(), "2": column() }, {}];
+    const plans: readonly LayerPlan[] = [
+      { "0": column(), "1": row() },
+      { "1": row(), "2": row() },
+      { "1": column(), "2": column() },
+      {},
+    ];
     for (const plan of plans) {
       gradients(plan).forEach((gradient, i) => expect(difference(gradient, expected[i], 1e-5)).toBeUndefined());
     }

@@ -2,6 +2,7 @@
 import type { Kernel } from "../kernel/ir.ts";
 import { DeviceClosedError, DeviceError, OutOfMemoryError, type TroupeError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { collectSoon } from "./collect.ts";
 import { keepingAlive, nextTransfer, publishAll } from "./coordinator.ts";
 import { deviceStats, type DeviceStats } from "./device-stats.ts";
 import { watchExit } from "./exit.ts";
@@ -311,6 +312,7 @@ export class Device {
     this.#tickets.close(this.#memory);
     this.mailbox.close(this.#memory);
     if (this.#booted) directory().update();
+    collectSoon();
     strikeDevice(this);
     return untold;
   }
@@ -323,6 +325,7 @@ export class Device {
   }
 
   #register(kernel: Kernel): number {
+    this.assertOpen();
     const number = this.#library.add(kernel);
     this.mailbox.post(Message.register, number);
     return number;

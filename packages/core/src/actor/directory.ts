@@ -61,12 +61,17 @@ export class Directory {
     return number;
   }
 
-  /** Takes the entries that have come, so that closed devices' memory goes. Cheap when there is none. */
-  update(): void {
+  /**
+   * Takes the entries that have come, so that closed devices' memory goes. Cheap when there is none.
+   * @returns whether it let go of something.
+   */
+  update(): boolean {
     const seen = Atomics.load(this.#company.words, Company.directory);
-    if (seen === this.#seen) return;
+    if (seen === this.#seen) return false;
     this.#seen = seen;
+    const before = this.#buffers.size;
     this.#take();
+    return this.#buffers.size < before;
   }
 
   #take(): void {

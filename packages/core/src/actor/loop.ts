@@ -4,6 +4,7 @@
  */
 import type { Backend } from "./backend.ts";
 import { Collectives } from "./collectives.ts";
+import { collectSoon } from "./collect.ts";
 import type { ActorContext } from "./context.ts";
 import { Directory } from "./directory.ts";
 import { recordException } from "./failures.ts";
@@ -96,7 +97,7 @@ class Actor {
       this.#backend.idle?.();
       this.#storages.sweep();
       this.#storages.accountPool();
-      this.#directory.update();
+      if (this.#directory.update()) collectSoon();
       if (!this.#spinner.spinUntil(anything)) await this.#park();
     }
     this.#publishTail();

@@ -7,6 +7,7 @@ import { expose } from "comlink";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
 import * as Queue from "effect/Queue";
+import { collectSoon } from "./collect.ts";
 import type { DirectoryEntry } from "./directory.ts";
 import { controlEndpoint } from "./endpoint.ts";
 import type { Host, HostModule } from "./host.ts";
@@ -89,6 +90,7 @@ class Supervised {
     }
     publish({ kind: "gone", device: this.#memory.number });
     entries.pop();
+    collectSoon();
   }
 
   /** Ends the threads as a crash would, and settles when the actor runs again (or is given up). */

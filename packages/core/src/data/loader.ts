@@ -1,5 +1,6 @@
 /** Batches of a dataset. */
 import { ValueError } from "../errors.ts";
+import { assertOptions, shown } from "../ops/arguments.ts";
 import { relieve } from "../tensor/memory.ts";
 import { defaultCollate } from "./collate.ts";
 import type { Batched } from "./collate.ts";
@@ -27,8 +28,15 @@ export class DataLoader<Sample, Batch = Batched<Sample>> implements AsyncIterabl
   readonly dropLast: boolean;
   readonly #collate: DataLoaderOptions<Sample, Batch>["collate"];
 
-  /** @throws ValueError unless the batch size is a whole number from 1 */
+  /** @throws ValueError unless the batch size is a whole number from 1, and for an unknown option */
   constructor(dataset: Dataset<Sample>, options: DataLoaderOptions<Sample, Batch> = {}) {
+    assertOptions("DataLoader", options, ["batchSize", "shuffle", "dropLast", "collate"]);
+    if (typeof dataset?.get !== "function" || !Number.isInteger(dataset.length)) {
+      throw new ValueError(`a dataset has a length and get(index), got ${shown(dataset)}`, {
+        op: "DataLoader",
+        remedy: "new data.TensorDataset(inputs, targets) makes one of tensors.",
+      });
+    }
     const { batchSize = 1, shuffle = false, dropLast = false, collate } = options;
     if (!Number.isInteger(batchSize) || batchSize < 1) {
       throw new ValueError(`batch_size should be a positive integer value, but got batchSize=${batchSize}`, {

@@ -5,6 +5,7 @@
 import { enterSite, leaveSite } from "../actor/site.ts";
 import { noGrad } from "../autograd/mode.ts";
 import { ValueError } from "../errors.ts";
+import { shown } from "../ops/arguments.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Target } from "../tensor/own-methods.ts";
 import { sameShape } from "../tensor/shape.ts";
@@ -37,7 +38,12 @@ export abstract class Module {
   readonly #buffers = new Map<string, { readonly persistent: boolean }>();
 
   constructor() {
-    const forward = Reflect.get(this, "forward") as (...args: never[]) => unknown;
+    const forward: unknown = Reflect.get(this, "forward");
+    if (typeof forward !== "function") {
+      throw new ValueError(`Module [${this.constructor.name}] is missing the required "forward" function`, {
+        remedy: "Define it as a method: forward(x) { ... }.",
+      });
+    }
     // The method itself is wrapped, because `module.forward(x)` is how a module is called.
     Object.defineProperty(this, "forward", {
       configurable: true,
@@ -136,6 +142,11 @@ export abstract class Module {
    * @param persistent whether state dicts hold it
    */
   registerBuffer(name: string, tensor: Tensor | null, options: { readonly persistent?: boolean } = {}): void {
+    if (tensor !== null && !(tensor instanceof Tensor)) {
+      throw new ValueError(`cannot assign ${shown(tensor)} as buffer '${name}' (a Tensor or null is required)`, {
+        op: "registerBuffer",
+      });
+    }
     this.#buffers.set(name, { persistent: options.persistent ?? true });
     Reflect.set(this, name, tensor);
   }
@@ -181,6 +192,7 @@ export abstract class Module {
    */
   loadStateDict(state: Readonly<StateDict>, options: { readonly strict?: boolean } = {}): LoadResult {
     const { strict = true } = options;
+    assertState(state);
     const own = new Map(this.#state());
     const missingKeys = [...own.keys()].filter((name) => !Object.hasOwn(state, name));
     const unexpectedKeys = Object.keys(state).filter((name) => !own.has(name));
@@ -295,6 +307,16 @@ function* findIn(name: string, value: unknown): Generator<readonly [name: string
     for (const [index, item] of value.entries()) yield* findIn(`${name}.${index}`, item);
   } else if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
     for (const [key, item] of Object.entries(value)) yield* findIn(`${name}.${key}`, item);
+  }
+}
+
+function assertState(state: unknown): asserts state is Readonly<StateDict> {
+  const remedy = "io.loadSafetensors(path) gives a promise of a state dict.";
+  if (typeof state !== "object" || state === null || state instanceof Promise)
+    throw new ValueError(`Expected state_dict to be dict-like, got ${shown(state)}`, { op: "loadStateDict", remedy });
+  for (const [name, value] of Object.entries(state)) {
+    if (!(value instanceof Tensor))
+      throw new ValueError(`state_dict holds ${shown(value)} for ${name}, not a Tensor`, { op: "loadStateDict" });
   }
 }
 

@@ -6,6 +6,23 @@ export function isOptions(x: unknown): x is Readonly<Record<string, unknown>> {
   return typeof x === "object" && x !== null && Object.getPrototypeOf(x) === Object.prototype;
 }
 
+/** @throws ValueError unless `options` is a plain object with none but these names */
+export function assertOptions(op: string, options: unknown, names: readonly string[]): void {
+  const remedy = `It takes: ${names.join(", ")}.`;
+  if (!isOptions(options)) throw new ValueError(`${op}() takes its options in an object, got ${shown(options)}`, { op, remedy });
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) throw new ValueError(`${op}() got an unexpected option '${name}'`, { op, remedy });
+  }
+}
+
+/** What was given in the place of something else, for a message. */
+export function shown(x: unknown): string {
+  if (typeof x === "string") return JSON.stringify(x);
+  if (typeof x === "function") return x.name === "" ? "a function" : `the function ${x.name}`;
+  if (typeof x !== "object" || x === null) return String(x);
+  return Array.isArray(x) ? "an array" : isOptions(x) ? "an object" : `a ${x.constructor.name}`;
+}
+
 /**
  * Reads optional arguments: `parameters<{ dim?: number; keepdim?: boolean }>("sum", ["dim", "keepdim"], args)`.
  * @throws ValueError on an unknown name, an argument given twice, or too many arguments

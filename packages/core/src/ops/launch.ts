@@ -1,4 +1,5 @@
 /** Issuing one launch: writes a kernel's arguments into its device's mailbox, in the order that kernel/ir.ts fixes. */
+import { ShapeError } from "../errors.ts";
 import { argumentWords } from "../kernel/ir.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -71,6 +72,9 @@ export function issue(
   shifts?: readonly number[],
   guarded = false,
 ): void {
+  for (const size of sizes) {
+    if (size > 0x7fff_ffff) throw new ShapeError(`a launch over ${size} elements in one dimension: 2^31 - 1 is the most`, { op: kernel.name });
+  }
   const { device } = values[0].storage;
   const { mailbox } = device;
   const id = device.kernel(kernel);

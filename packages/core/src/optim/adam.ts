@@ -2,7 +2,7 @@
 import { ValueError } from "../errors.ts";
 import { adamKernel } from "./kernels.ts";
 import type { AdamForm, ParameterType, StepKernel } from "./kernels.ts";
-import { assertNotNegative, Optimizer } from "./optimizer.ts";
+import { assertNotNegative, Optimizer, withDefaults } from "./optimizer.ts";
 import type { ParamGroup, Params } from "./optimizer.ts";
 
 export interface AdamOptions {
@@ -64,7 +64,7 @@ export class Adam extends AdamLike {
   protected override readonly decay = "l2";
 
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
-    super(params, { ...defaults, ...options });
+    super(params, withDefaults("Adam", defaults, options));
   }
 }
 
@@ -73,6 +73,6 @@ export class AdamW extends AdamLike {
   protected override readonly decay = "decoupled";
 
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
-    super(params, { ...defaults, weightDecay: 1e-2, ...options });
+    super(params, withDefaults("AdamW", { ...defaults, weightDecay: 1e-2 }, options));
   }
 }

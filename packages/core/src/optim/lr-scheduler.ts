@@ -3,9 +3,20 @@
  * optimizer's.
  */
 import { ValueError } from "../errors.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { assertOptions, parameters, shown } from "../ops/arguments.ts";
+import { Optimizer } from "./optimizer.ts";
 
 type AnyOptimizer = Pick<Optimizer, "paramGroups">;
+
+/** One optional number, by position or by name. */
+type Optional<Name extends string> = [value?: number] | [options: { readonly [K in Name]?: number }];
+
+function assertNumbers(op: string, numbers: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (typeof value !== "number" || Number.isNaN(value))
+      throw new ValueError(`${name} must be a number, got ${shown(value)}`, { op });
+  }
+}
 
 /** What a scheduler needs to go on after a restart. */
 export interface SchedulerState {
@@ -21,7 +32,11 @@ export abstract class LRScheduler {
   /** Epochs so far. */
   lastEpoch = 0;
 
+  /** @throws ValueError for what is no optimizer; subclasses for numbers that are none, and for unknown options */
   constructor(optimizer: AnyOptimizer) {
+    if (!(optimizer instanceof Optimizer)) {
+      throw new ValueError(`${shown(optimizer)} is not an Optimizer`, { op: this.constructor.name });
+    }
     this.optimizer = optimizer;
     this.baseLrs = optimizer.paramGroups.map((group) => (group.initialLr ??= group.lr));
   }
@@ -61,8 +76,13 @@ export class StepLR extends LRScheduler {
   readonly #stepSize: number;
   readonly #gamma: number;
 
-  constructor(optimizer: AnyOptimizer, stepSize: number, gamma = 0.1) {
+  /** `new StepLR(optimizer, stepSize, gamma)`, or `{ gamma }` in the last place. */
+  constructor(optimizer: AnyOptimizer, stepSize: number, ...options: Optional<"gamma">) {
     super(optimizer);
+    const { gamma = 0.1 } = parameters<{ gamma?: number }>("StepLR", ["gamma"], options);
+    assertNumbers("StepLR", { gamma });
+    if (!Number.isInteger(stepSize) || stepSize < 1)
+      throw new ValueError(`step_size must be a whole number from 1, got ${shown(stepSize)}`, { op: "StepLR" });
     this.#stepSize = stepSize;
     this.#gamma = gamma;
     this.apply();
@@ -78,8 +98,13 @@ export class MultiStepLR extends LRScheduler {
   readonly #milestones: readonly number[];
   readonly #gamma: number;
 
-  constructor(optimizer: AnyOptimizer, milestones: readonly number[], gamma = 0.1) {
+  /** `new MultiStepLR(optimizer, milestones, gamma)`, or `{ gamma }` in the last place. */
+  constructor(optimizer: AnyOptimizer, milestones: readonly number[], ...options: Optional<"gamma">) {
     super(optimizer);
+    const { gamma = 0.1 } = parameters<{ gamma?: number }>("MultiStepLR", ["gamma"], options);
+    assertNumbers("MultiStepLR", { gamma });
+    if (!Array.isArray(milestones))
+      throw new ValueError(`milestones must be an array, got ${shown(milestones)}`, { op: "MultiStepLR" });
     this.#milestones = [...milestones];
     this.#gamma = gamma;
     this.apply();
@@ -96,6 +121,7 @@ export class ExponentialLR extends LRScheduler {
 
   constructor(optimizer: AnyOptimizer, gamma: number) {
     super(optimizer);
+    assertNumbers("ExponentialLR", { gamma });
     this.#gamma = gamma;
     this.apply();
   }
@@ -134,6 +160,7 @@ export class LinearLR extends LRScheduler {
     options: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
   ) {
     super(optimizer);
+    assertOptions("LinearLR", options, ["startFactor", "endFactor", "totalIters"]);
     this.#start = options.startFactor ?? 1 / 3;
     this.#end = options.endFactor ?? 1;
     this.#total = options.totalIters ?? 5;
@@ -150,8 +177,11 @@ export class CosineAnnealingLR extends LRScheduler {
   readonly #tMax: number;
   readonly #etaMin: number;
 
-  constructor(optimizer: AnyOptimizer, tMax: number, etaMin = 0) {
+  /** `new CosineAnnealingLR(optimizer, tMax, etaMin)`, or `{ etaMin }` in the last place. */
+  constructor(optimizer: AnyOptimizer, tMax: number, ...options: Optional<"etaMin">) {
     super(optimizer);
+    const { etaMin = 0 } = parameters<{ etaMin?: number }>("CosineAnnealingLR", ["etaMin"], options);
+    assertNumbers("CosineAnnealingLR", { tMax, etaMin });
     this.#tMax = tMax;
     this.#etaMin = etaMin;
     this.apply();
@@ -179,6 +209,9 @@ export class OneCycleLR extends LRScheduler {
 
   constructor(optimizer: AnyOptimizer, options: OneCycleOptions) {
     super(optimizer);
+    const others = ["pctStart", "annealStrategy", "divFactor", "finalDivFactor"];
+    assertOptions("OneCycleLR", options, ["maxLr", "totalSteps", ...others]);
+    assertNumbers("OneCycleLR", { maxLr: options.maxLr, totalSteps: options.totalSteps });
     this.#options = { pctStart: 0.3, annealStrategy: "cos", divFactor: 25, finalDivFactor: 1e4, ...options };
     this.apply();
   }

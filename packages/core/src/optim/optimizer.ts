@@ -1,6 +1,7 @@
 /** The base of optimizers: parameter groups, state, checkpoints. */
 import { enableGrad, noGrad } from "../autograd/mode.ts";
 import { ValueError } from "../errors.ts";
+import { assertOptions, isOptions, shown } from "../ops/arguments.ts";
 import { hold } from "../tensor/memory.ts";
 import { zerosLike } from "../tensor/creation.ts";
 import { isFloat } from "../tensor/dtype.ts";
@@ -43,10 +44,16 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   readonly #state = new Map<Tensor, ParameterState>();
   readonly #kernels = new Map<string, StepKernel>();
 
-  /** @throws ValueError without parameters, for one that is given twice or is no leaf */
+  /** @throws ValueError without parameters, for one that is given twice, is no leaf or no tensor */
   constructor(params: Params<O>, defaults: O & { readonly lr: number }) {
     this.defaults = defaults;
-    const given = [...params] as (Tensor | (Partial<O> & { readonly params: Iterable<Tensor> }))[];
+    if (isTensor(params) || !isIterable(params)) {
+      throw new ValueError(`params must be an iterable of tensors or of groups, got ${shown(params)}`, {
+        op: this.constructor.name,
+        remedy: "Give model.parameters().",
+      });
+    }
+    const given = Array.from(params as Iterable<unknown>, assertParam) as (Tensor | (Partial<O> & { readonly params: Iterable<Tensor> }))[];
     if (given.length === 0) throw new ValueError("optimizer got an empty parameter list");
     const groups = given.some(isTensor)
       ? [{ params: given as Tensor[] } as unknown as Partial<O> & { params: Tensor[] }]
@@ -206,7 +213,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
         `Parameter Group ${i}`,
         ...Object.entries(options)
           .sort(([a], [b]) => (a < b ? -1 : 1))
-          .map(([name, value]) => `    ${name}: ${String(value)}`),
+          .map(([name, value]) => `    ${name}: ${pythonText(value)}`),
       ].join("\n"),
     );
     return `${this.constructor.name} (\n${groups.join("\n\n")}\n)`;
@@ -215,6 +222,30 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
   }
+}
+
+function isIterable(x: unknown): boolean {
+  return typeof x === "object" && x !== null && typeof Reflect.get(x, Symbol.iterator) === "function";
+}
+
+function assertParam(param: unknown): unknown {
+  if (isTensor(param) || (isOptions(param) && "params" in param)) return param;
+  throw new ValueError(`optimizer can only optimize Tensors, but one of the params is ${shown(param)}`, {
+    remedy: "Give model.parameters().",
+  });
+}
+
+/** As Python writes an option. */
+function pythonText(value: unknown): string {
+  if (Array.isArray(value)) return `(${value.map(pythonText).join(", ")})`;
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return typeof value === "number" ? String(value).replace(/e-(\d)$/, "e-0$1") : String(value);
+}
+
+/** An optimizer's options over its defaults. @throws ValueError for an option that it does not have */
+export function withDefaults<D extends object, O extends object>(op: string, defaults: D, options: O): D & O {
+  assertOptions(op, options, [...new Set(["lr", ...Object.keys(defaults)])]);
+  return { ...defaults, ...options };
 }
 
 const shared = new Map<string, StepKernel>();

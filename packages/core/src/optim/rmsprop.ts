@@ -1,7 +1,7 @@
 /** RMSprop: what it is told, and its numbers for each step. */
 import { rmspropKernel } from "./kernels.ts";
 import type { ParameterType, RmspropForm, StepKernel } from "./kernels.ts";
-import { assertNotNegative, Optimizer } from "./optimizer.ts";
+import { assertNotNegative, Optimizer, withDefaults } from "./optimizer.ts";
 import type { ParamGroup, Params } from "./optimizer.ts";
 
 export interface RMSpropOptions {
@@ -27,7 +27,7 @@ const defaults = {
 /** Gradients divided by their running root mean square (`torch.optim.RMSprop`; Hinton 2012). */
 export class RMSprop extends Optimizer<RMSpropOptions> {
   constructor(params: Params<RMSpropOptions>, options: RMSpropOptions = {}) {
-    super(params, { ...defaults, ...options });
+    super(params, withDefaults("RMSprop", defaults, options));
   }
 
   protected override validate(options: RMSpropOptions): void {

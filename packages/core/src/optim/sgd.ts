@@ -2,7 +2,7 @@
 import { ValueError } from "../errors.ts";
 import { sgdKernel } from "./kernels.ts";
 import type { ParameterType, StepKernel } from "./kernels.ts";
-import { assertNotNegative, Optimizer } from "./optimizer.ts";
+import { assertNotNegative, Optimizer, withDefaults } from "./optimizer.ts";
 import type { ParamGroup, Params } from "./optimizer.ts";
 
 export interface SGDOptions {
@@ -14,10 +14,12 @@ export interface SGDOptions {
   readonly maximize?: boolean;
 }
 
+const defaults = { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false } as const;
+
 /** Stochastic gradient descent with momentum, Nesterov's form and weight decay (`torch.optim.SGD`). */
 export class SGD extends Optimizer<SGDOptions> {
   constructor(params: Params<SGDOptions>, options: SGDOptions & { readonly lr: number }) {
-    super(params, { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false, ...options });
+    super(params, withDefaults("SGD", defaults, options));
   }
 
   protected override validate(options: SGDOptions): void {

@@ -2,7 +2,7 @@
 import { defaultDevice, device as deviceOf } from "../actor/registry.ts";
 import type { Device } from "../actor/device.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
-import { isOptions, parameters } from "../ops/arguments.ts";
+import { assertOptions, isOptions, parameters, shown } from "../ops/arguments.ts";
 import { apply } from "../ops/dispatch.ts";
 import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randOp } from "../ops/generate.ts";
 import type { GenerateAttrs, GenerateOp } from "../ops/kinds/generate.ts";
@@ -51,16 +51,14 @@ function sizesAndOptions(op: string, args: SizeArguments): { shape: Shape; optio
 
 function checkShape(op: string, shape: Shape): void {
   for (const size of shape) {
-    if (!Number.isInteger(size) || size < 0) throw new ShapeError(`${op}(): sizes must be whole numbers from 0, got [${shape.join(", ")}]`, { op });
+    if (!Number.isInteger(size) || size < 0) throw new ShapeError(`${op}(): sizes must be whole numbers from 0, got [${shape.map(shown).join(", ")}]`, { op });
   }
 }
 
 const optionNames: readonly string[] = ["dtype", "device", "requiresGrad"];
 
 function checkOptions(op: string, options: object): void {
-  for (const name of Object.keys(options)) {
-    if (!optionNames.includes(name)) throw new ValueError(`${op}() got an unexpected option '${name}'`, { op, remedy: `It takes: ${optionNames.join(", ")}.` });
-  }
+  assertOptions(op, options, optionNames);
   const { dtype } = options as TensorOptions;
   if (dtype !== undefined && !isDType(dtype)) throw new DTypeError(`${op}(): unknown dtype '${String(dtype)}'`, { op });
 }
@@ -286,7 +284,7 @@ export function randintLike(x: Tensor, ...args: readonly (number | TensorOptions
  * A tensor of this data (`torch.tensor`): a number, boolean or bigint, nested arrays of them, or a typed array. The dtype follows
  * the data: whole numbers and bigints int64, other numbers the default float, booleans bool, typed arrays their own. Since
  * JavaScript writes 1.0 as 1, whole numbers become floats where `requiresGrad` asks for a float.
- * @throws ShapeError for ragged nesting, DTypeError for data that is neither
+ * @throws ShapeError for ragged nesting, DTypeError for data that is neither, ValueError for numbers that int64 does not hold
  */
 export function tensor(data: NestedData | TypedArray | Tensor, options: TensorOptions = {}): Tensor {
   checkOptions("tensor", options);
@@ -333,7 +331,8 @@ function flatten(data: NestedData): { shape: number[]; flat: (number | bigint | 
   const visit = (item: NestedData, depth: number): void => {
     if (!Array.isArray(item)) {
       if (depth < shape.length) throw ragged(shape[depth], "a number", depth);
-      flat.push(item as number | bigint | boolean);
+      if (typeof item !== "number" && typeof item !== "boolean" && typeof item !== "bigint") throw notANumber(item);
+      flat.push(item);
       return;
     }
     const items = item as readonly NestedData[];
@@ -344,21 +343,19 @@ function flatten(data: NestedData): { shape: number[]; flat: (number | bigint | 
   return { shape, flat };
 }
 
+function notANumber(item: unknown): DTypeError {
+  const remedy = isTensor(item) ? "stack() puts tensors together." : item instanceof Promise ? "Is an await missing?" : undefined;
+  return new DTypeError(`tensor(): could not infer dtype of ${item === null ? "null" : typeof item === "object" ? shown(item) : typeof item}`, { op: "tensor", remedy });
+}
+
 function ragged(expected: number, got: string, depth: number): ShapeError {
   return new ShapeError(`expected sequence of length ${expected} at dim ${depth} (got ${got})`, { op: "tensor" });
 }
 
 function dtypeOf(flat: Flat, wantsFloat: boolean): DType {
-  if (flat instanceof Float32Array) return "float32";
-  if (flat instanceof Float64Array) return "float64";
-  if (flat instanceof Int32Array) return "int32";
-  if (flat instanceof BigInt64Array) return "int64";
-  if (flat instanceof Uint8Array) return "uint8";
+  if (ArrayBuffer.isView(flat)) return dtypeOfArray(flat);
   let dtype: DType = flat.length === 0 ? "float32" : "bool";
   for (const item of flat) {
-    if (typeof item !== "number" && typeof item !== "boolean" && typeof item !== "bigint") {
-      throw new DTypeError(`tensor(): could not infer dtype of ${item === null ? "null" : typeof item}`, { op: "tensor" });
-    }
     const own = dtypeOfNumber(item);
     if (own === "float32") return floatDefault;
     if (own === "int64") dtype = "int64";
@@ -367,13 +364,33 @@ function dtypeOf(flat: Flat, wantsFloat: boolean): DType {
   return dtype;
 }
 
+function assertLong(value: bigint): bigint {
+  if (BigInt.asIntN(64, value) === value) return value;
+  throw new ValueError("Overflow when unpacking long", { op: "tensor", remedy: 'For numbers beyond 2^63 give { dtype: "float32" }.' });
+}
+
+function longOf(value: number): bigint {
+  if (!Number.isFinite(value)) throw new ValueError(`cannot convert float ${value} to integer`, { op: "tensor" });
+  return assertLong(BigInt(Math.trunc(value)));
+}
+
+function dtypeOfArray(array: TypedArray): DType {
+  if (array instanceof Float32Array) return "float32";
+  if (array instanceof Float64Array) return "float64";
+  if (array instanceof Int32Array) return "int32";
+  if (array instanceof BigInt64Array) return "int64";
+  if (array instanceof Uint8Array) return "uint8";
+  const { name } = (array as ArrayBufferView).constructor;
+  throw new DTypeError(`tensor(): no dtype is that of a ${name}`, { op: "tensor", remedy: "Copy it to an array of another type, for instance Int32Array.from(data)." });
+}
+
 function bytesOf(flat: Flat, dtype: DType): Uint8Array {
-  if (ArrayBuffer.isView(flat) && dtypeOf(flat, false) === dtype) return new Uint8Array(flat.buffer, flat.byteOffset, flat.byteLength);
+  if (ArrayBuffer.isView(flat) && dtypeOfArray(flat) === dtype) return new Uint8Array(flat.buffer, flat.byteOffset, flat.byteLength);
   const target = typedArray(dtype, new ArrayBuffer(flat.length * itemSize(dtype)));
   if (target instanceof BigInt64Array) {
     for (let i = 0; i < flat.length; i++) {
       const item = flat[i];
-      target[i] = typeof item === "bigint" ? item : BigInt(Math.trunc(Number(item)));
+      target[i] = typeof item === "bigint" ? assertLong(item) : longOf(Number(item));
     }
   } else if (dtype === "bool") {
     for (let i = 0; i < flat.length; i++) target[i] = Number(flat[i]) === 0 ? 0 : 1;

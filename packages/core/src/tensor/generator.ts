@@ -1,4 +1,6 @@
 /** The random stream: a seed, and a count of the random ops so far. Both go into every random op as plain numbers. */
+import { ValueError } from "../errors.ts";
+import { shown } from "../ops/arguments.ts";
 import { contiguousStrides, numelOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 
@@ -12,8 +14,11 @@ function randomWord(): number {
 /**
  * Starts the random stream anew (`torch.manual_seed`): the same seed gives the same numbers, on any device.
  * @param value a whole number (its low 64 bits count)
+ * @throws ValueError for anything else
  */
 export function manualSeed(value: number | bigint): void {
+  if (typeof value !== "bigint" && !Number.isInteger(value))
+    throw new ValueError(`a seed must be a whole number, got ${shown(value)}`, { op: "manualSeed" });
   const bits = BigInt.asUintN(64, BigInt(value));
   seed = [Number(bits & 0xffffffffn) | 0, Number(bits >> 32n) | 0];
   drawn = 0;

@@ -2,9 +2,10 @@
  * Python's `x[...]` and `x[...] = value`: integers, slices, ellipsis, new axes, integer and boolean tensors, combined
  * as in PyTorch. With basic indices only the result is a view.
  */
-import { ShapeError, ValueError } from "../errors.ts";
+import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { index as indexBy, indexPut_ } from "../ops/advanced.ts";
 import type { TensorIndices } from "../ops/advanced.ts";
+import { shown } from "../ops/arguments.ts";
 import { sliceAlong } from "../ops/view.ts";
 import { tensor } from "./creation.ts";
 import type { NestedData } from "./creation.ts";
@@ -54,7 +55,9 @@ interface Parts {
 function parts(x: Tensor, given: readonly Index[], picks: boolean): Parts {
   const indices = given.map((index): Exclude<Index, readonly NestedData[] | bigint> => {
     if (Array.isArray(index)) return tensor(index as readonly NestedData[], { device: x.device });
-    return typeof index === "bigint" ? Number(index) : (index as Exclude<Index, readonly NestedData[] | bigint>);
+    if (typeof index === "bigint") return Number(index);
+    assertIndex(index);
+    return index;
   });
   const count = indices.reduce<number>((sum, index) => sum + taken(index), 0);
   if (count > x.dim()) throw new ShapeError(`too many indices for tensor of dimension ${x.dim()}`, { op: "at" });
@@ -81,6 +84,14 @@ function parts(x: Tensor, given: readonly Index[], picks: boolean): Parts {
     }
   }
   return { part, tensors: masksApart(tensors) };
+}
+
+function assertIndex(index: unknown): asserts index is Exclude<Index, readonly NestedData[] | bigint> {
+  if (index === null || index === "..." || typeof index === "number" || typeof index === "boolean") return;
+  if (index instanceof Slice || isTensor(index)) return;
+  throw new DTypeError(`an index must be a number, slice(), "...", null, an array or a tensor, not ${shown(index)}`, {
+    op: "at",
+  });
 }
 
 function selectAt(x: Tensor, dim: number, index: number): Tensor {
@@ -117,9 +128,19 @@ export function at(x: Tensor, ...indices: Index[]): Tensor {
 
 /**
  * `x[indices] = value`: a number, nested arrays or a tensor that broadcasts. Writes to `x`'s memory; differentiable.
- * @throws ShapeError as `at`, or where the value does not fit
+ * @throws ShapeError as `at`, or where the value does not fit; DTypeError for a value that is none
  */
-export function setAt(x: Tensor, indices: Index | readonly Index[], value: Tensor | NestedData): Tensor {
+export function setAt(
+  x: Tensor,
+  indices: Index | readonly Index[],
+  value: Tensor | NestedData,
+  ...more: readonly never[]
+): Tensor {
+  if (more.length > 0)
+    throw new ValueError("setAt(indices, value) takes several indices as one array", {
+      op: "setAt",
+      remedy: "Write setAt([0, 1], value).",
+    });
   const list = Array.isArray(indices) ? (indices as readonly Index[]) : [indices as Index];
   const { part, tensors } = parts(x, list, false);
   const number = typeof value === "number" || typeof value === "boolean" ? Number(value) : undefined;

@@ -1,5 +1,6 @@
 /** Arithmetic of shapes, strides and dimensions. Pure; shapes and strides are treated as immutable. */
 import { ShapeError } from "../errors.ts";
+import { shown } from "../ops/arguments.ts";
 
 export type Shape = readonly number[];
 
@@ -89,7 +90,7 @@ export function normalizeDim(dim: number, rank: number, op?: string): number {
   const bound = Math.max(rank, 1);
   if (!Number.isInteger(dim) || dim < -bound || dim >= bound) {
     throw new ShapeError(
-      `Dimension out of range (expected to be in range of [${-bound}, ${bound - 1}], but got ${dim})`,
+      `Dimension out of range (expected to be in range of [${-bound}, ${bound - 1}], but got ${shown(dim)})`,
       { op },
     );
   }
@@ -102,7 +103,7 @@ export function normalizeDim(dim: number, rank: number, op?: string): number {
  */
 export function normalizeDims(dims: number | readonly number[] | undefined, rank: number, op?: string): number[] {
   if (dims === undefined || (typeof dims !== "number" && dims.length === 0)) return Array.from({ length: rank }, (_, i) => i);
-  const list = (typeof dims === "number" ? [dims] : dims).map((dim) => normalizeDim(dim, rank, op));
+  const list = (Array.isArray(dims) ? (dims as readonly number[]) : [dims as number]).map((dim) => normalizeDim(dim, rank, op));
   const unique = [...new Set(list)].sort((a, b) => a - b);
   if (unique.length !== list.length) throw new ShapeError(`dim appears multiple times in the list of dims [${list.join(", ")}]`, { op });
   return rank === 0 ? [] : unique;
@@ -174,7 +175,11 @@ export function viewStrides(shape: Shape, strides: readonly number[], target: Sh
   return place === -1 ? result : undefined;
 }
 
-/** A list of sizes given as `f(2, 3)` or `f([2, 3])`. */
+/** A list of sizes given as `f(2, 3)` or `f([2, 3])`. @throws ShapeError for what is no whole number */
 export function sizesOf(sizes: readonly (number | readonly number[])[]): Shape {
-  return sizes.length === 1 && typeof sizes[0] !== "number" ? sizes[0] : (sizes as readonly number[]);
+  const list = sizes.length === 1 && Array.isArray(sizes[0]) ? (sizes[0] as readonly number[]) : (sizes as readonly number[]);
+  for (const size of list) {
+    if (!Number.isInteger(size)) throw new ShapeError(`sizes must be whole numbers, got [${list.map(shown).join(", ")}]`);
+  }
+  return list;
 }

@@ -60,7 +60,7 @@ export class Tensor {
   size(dim?: number): Shape | number {
     if (dim === undefined) return this.shape;
     const size = this.shape.at(dim);
-    if (size === undefined) throw new RangeError(`Dimension out of range: ${dim} for a tensor of ${this.shape.length} dimensions`);
+    if (size === undefined) throw new ShapeError(`Dimension out of range: ${dim} for a tensor of ${this.shape.length} dimensions`, { op: "size" });
     return size;
   }
 

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Device } from "../actor/device.ts";
-import { DTypeError, ShapeError, ValueError } from "../errors.ts";
+import { DTypeError, OutOfMemoryError, ShapeError, ValueError } from "../errors.ts";
 import * as troupe from "../index.ts";
 import { philox } from "./philox.ts";
 
@@ -42,6 +42,26 @@ export function creationSuite(name: string, device: () => Device): void {
       expect(() => troupe.zeros(-1, at())).toThrow(ShapeError);
       expect(() => troupe.arange(0, 5, -1, at())).toThrow(ValueError);
       expect(() => troupe.arange(0, 5, 0, at())).toThrow(ValueError);
+    });
+
+    test("data that no dtype holds is refused at the call, not turned into other numbers", () => {
+      for (const value of [2n ** 63n, 1e20, [1, -1e19]]) {
+        expect(() => troupe.tensor(value as number, at())).toThrow("Overflow when unpacking long");
+      }
+      expect(() => troupe.tensor([1, NaN], at({ dtype: "int64" }))).toThrow("cannot convert float NaN to integer");
+      expect(() => troupe.tensor(["1"] as never, at({ dtype: "float32" }))).toThrow(DTypeError);
+      expect(() => troupe.tensor([undefined] as never, at({ dtype: "float32" }))).toThrow(DTypeError);
+      for (const array of [new Int16Array(2), new Uint32Array(2), new DataView(new ArrayBuffer(8))]) {
+        expect(() => troupe.tensor(array as never, at())).toThrow(DTypeError);
+      }
+    });
+
+    test("sizes beyond 32 bits are refused at the call, in constructors and in results", () => {
+      for (const size of [2 ** 30, 1e12, 2 ** 53]) expect(() => troupe.zeros(size, at())).toThrow(OutOfMemoryError);
+      const column = troupe.ones(1e5, 1, at());
+      expect(() => column.add(column.t())).toThrow(OutOfMemoryError);
+      expect(() => troupe.ones(1, at()).expand(2 ** 33).sum()).toThrow(ShapeError);
+      expect(troupe.zeros(0, 2 ** 40, at()).shape).toEqual([0, 2 ** 40]);
     });
 
     test("fills, ranges and identities hold what they say, in every dtype that the device has", () => {

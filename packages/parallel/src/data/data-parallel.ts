@@ -3,7 +3,8 @@
  * replicated, batches are split along their first dimension; gradients are then sums over the devices, which are
  * finished once, when somebody needs them.
  */
-import type { Device, nn } from "@troupe/core";
+import { nn, ValueError } from "@troupe/core";
+import type { Device } from "@troupe/core";
 import { distributeInPlace } from "../distribute.ts";
 import { deviceMesh } from "../mesh.ts";
 import type { DeviceMesh } from "../mesh.ts";
@@ -26,8 +27,19 @@ export class DataParallel<M extends nn.Module> extends OnMesh<M> {
 /**
  * The network on several devices: `const replicated = dataParallel(model, { devices })`. Its parameters stay the same
  * objects, so an optimizer of them remains valid.
- * @throws ValueError without devices; DeviceError for an unknown one, or one that comes twice
+ * @throws ValueError without devices, or for what is no module; DeviceError for an unknown one, or one that comes twice
  */
-export function dataParallel<M extends nn.Module>(model: M, { devices }: DataParallelOptions): DataParallel<M> {
+export function dataParallel<M extends nn.Module>(model: M, options: DataParallelOptions): DataParallel<M> {
+  if (!(model instanceof nn.Module)) {
+    throw new ValueError("dataParallel(model, { devices }): the model must be a module", { op: "dataParallel" });
+  }
+  // A program in JavaScript may give a list, or another name.
+  const { devices, ...others } = (options ?? {}) as Partial<DataParallelOptions>;
+  if (!Array.isArray(devices) || Object.keys(others).length > 0) {
+    throw new ValueError("dataParallel(model, { devices }): the devices, and nothing else, must be given", {
+      op: "dataParallel",
+      remedy: 'For instance { devices: ["cpu:1", "cpu:2"] }.',
+    });
+  }
   return new DataParallel(model, deviceMesh(devices, { dp: devices.length }));
 }

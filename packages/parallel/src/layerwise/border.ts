@@ -49,7 +49,7 @@ export function guard(layer: Layer, split: Split, border: Border): void {
   const isGuarded = guarded.has(layer);
   guarded.set(layer, { border, split });
   if (isGuarded) return;
-  const inner = layer.forward;
+  const inner = layer.forward.bind(layer);
   layer.forward = (x) => {
     const own = guarded.get(layer);
     if (own === undefined || meshOf(layer.weight) !== own.border.mesh) return inner(x);

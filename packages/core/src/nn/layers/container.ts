@@ -1,5 +1,6 @@
 /** Modules that hold modules. */
 import { ValueError } from "../../errors.ts";
+import { isOptions, shown } from "../../ops/arguments.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";
@@ -9,7 +10,19 @@ type Step = Module & { forward(x: Tensor): Tensor };
 
 /** Modules as fields named 0, 1, ...: the names that state dicts and error messages show. */
 function place(holder: Module, modules: readonly (Module | Parameter)[], from = 0): void {
-  modules.forEach((module, i) => Reflect.set(holder, String(from + i), module));
+  modules.forEach((module, i) => set(holder, String(from + i), module));
+}
+
+/** @throws ValueError for what is no module (or parameter, in a list of them): it would be left out silently */
+function set(holder: Module, name: string, module: Module | Parameter): void {
+  const wanted = holder instanceof ParameterList ? Parameter : Module;
+  if (!(module instanceof wanted)) {
+    throw new ValueError(`${shown(module)} is not a ${wanted.name}`, {
+      op: holder.constructor.name,
+      remedy: wanted === Module ? "Give modules, for instance new nn.ReLU(), one after another." : undefined,
+    });
+  }
+  Reflect.set(holder, name, module);
 }
 
 /**
@@ -20,13 +33,13 @@ export class Sequential extends Module {
   constructor(...steps: readonly Step[] | readonly [Readonly<Record<string, Step>>]) {
     super();
     const [first] = steps;
-    if (first === undefined || first instanceof Module) {
-      place(this, steps as readonly Step[]);
-    } else {
+    if (steps.length === 1 && isOptions(first)) {
       for (const [name, step] of Object.entries(first)) {
         if (name in this) throw new ValueError(`attribute '${name}' already exists`, { op: "Sequential" });
-        Reflect.set(this, name, step);
+        set(this, name, step);
       }
+    } else {
+      place(this, steps as readonly Step[]);
     }
   }
 
@@ -112,8 +125,8 @@ export class ModuleDict<M extends Module = Module> extends Module {
   set(name: string, module: M): this {
     if (!this.#held.has(name) && name in this)
       throw new ValueError(`attribute '${name}' already exists`, { op: "ModuleDict" });
+    set(this, name, module);
     this.#held.set(name, module);
-    Reflect.set(this, name, module);
     return this;
   }
 

@@ -1,12 +1,13 @@
 /** Convolution layers. */
 import { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d } from "../../ops/conv.ts";
 import type { PerDimension } from "../../ops/conv.ts";
+import { assertOptions, shown } from "../../ops/arguments.ts";
 import { empty } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { ValueError } from "../../errors.ts";
 import { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";
-import { placementOf, resetWeights } from "./linear.ts";
+import { placementNames, placementOf, resetWeights } from "./linear.ts";
 import type { Placement } from "./linear.ts";
 
 export interface ConvLayerOptions extends Placement {
@@ -26,7 +27,11 @@ export interface ConvTransposeLayerOptions extends Placement {
   readonly bias?: boolean;
 }
 
+/** @throws ValueError unless there is one number for all dimensions, or one for each */
 function each(value: PerDimension, rank: number): readonly number[] {
+  const given: unknown = value;
+  if (typeof given !== "number" && !(Array.isArray(given) && given.length === rank))
+    throw new ValueError(`sizes of a kernel must be a number or ${rank} of them, got ${shown(given)}`, { op: "conv" });
   return typeof value === "number" ? new Array<number>(rank).fill(value) : value;
 }
 
@@ -57,6 +62,8 @@ abstract class ConvolutionLayer extends Module {
     transposed: boolean,
   ) {
     super();
+    const names = ["stride", "padding", "dilation", "groups", "bias", ...placementNames];
+    assertOptions(this.constructor.name, options, transposed ? ["outputPadding", ...names] : names);
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
     if (inChannels % groups !== 0)
       throw new ValueError("in_channels must be divisible by groups", { op: this.constructor.name });

@@ -5,6 +5,7 @@ import { embedding } from "../../ops/embedding.ts";
 import { empty, randn } from "../../tensor/creation.ts";
 import type { TensorOptions } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { assertOptions } from "../../ops/arguments.ts";
 import { noGrad } from "../../autograd/mode.ts";
 import { ValueError } from "../../errors.ts";
 import { calculateFans, kaimingUniform_, uniform_ } from "../init.ts";
@@ -13,6 +14,8 @@ import { Parameter } from "../parameter.ts";
 
 /** Where and as what a layer makes its parameters. */
 export type Placement = Pick<TensorOptions, "dtype" | "device">;
+
+export const placementNames = ["dtype", "device"] as const;
 
 /** Dtype and device among a layer's options. */
 export function placementOf({ dtype, device }: Placement): Placement {
@@ -41,8 +44,10 @@ export class Linear extends Module {
   weight: Parameter;
   bias: Parameter | null;
 
+  /** @throws ValueError for an unknown option */
   constructor(inFeatures: number, outFeatures: number, options: { readonly bias?: boolean } & Placement = {}) {
     super();
+    assertOptions("Linear", options, ["bias", ...placementNames]);
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
     const placement = placementOf(options);
@@ -80,6 +85,7 @@ export class Bilinear extends Module {
     options: { readonly bias?: boolean } & Placement = {},
   ) {
     super();
+    assertOptions("Bilinear", options, ["bias", ...placementNames]);
     this.in1Features = in1Features;
     this.in2Features = in2Features;
     this.outFeatures = outFeatures;
@@ -124,6 +130,7 @@ export class Embedding extends Module {
   /** @throws ValueError where the padding row is outside of the table */
   constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingOptions = {}) {
     super();
+    assertOptions("Embedding", options, ["paddingIdx", ...placementNames]);
     const { paddingIdx = null } = options;
     if (paddingIdx !== null && (paddingIdx < -numEmbeddings || paddingIdx >= numEmbeddings)) {
       throw new ValueError("Padding_idx must be within num_embeddings", { op: "Embedding" });

@@ -3,13 +3,14 @@ import { batchNorm, groupNorm, instanceNorm, layerNorm } from "../../ops/composi
 import { localResponseNorm } from "../../ops/pool.ts";
 import { noGrad } from "../../autograd/mode.ts";
 import { ShapeError, ValueError } from "../../errors.ts";
+import { assertOptions } from "../../ops/arguments.ts";
 import { ones, tensor, zeros } from "../../tensor/creation.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";
 import { tuple } from "./convolution.ts";
-import { flag, placementOf } from "./linear.ts";
+import { flag, placementNames, placementOf } from "./linear.ts";
 import type { Placement } from "./linear.ts";
 
 interface AffineOptions extends Placement {
@@ -31,6 +32,7 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | Shape, options: AffineOptions & { readonly elementwiseAffine?: boolean } = {}) {
     super();
+    assertOptions("LayerNorm", options, ["eps", "elementwiseAffine", ...placementNames]);
     const { eps = 1e-5, elementwiseAffine = true } = options;
     this.normalizedShape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
     this.eps = eps;
@@ -58,6 +60,7 @@ export class GroupNorm extends Module {
   /** @throws ValueError where the channels do not divide into groups */
   constructor(numGroups: number, numChannels: number, options: AffineOptions & { readonly affine?: boolean } = {}) {
     super();
+    assertOptions("GroupNorm", options, ["eps", "affine", ...placementNames]);
     const { eps = 1e-5, affine = true } = options;
     if (numChannels % numGroups !== 0)
       throw new ValueError("num_channels must be divisible by num_groups", { op: "GroupNorm" });
@@ -99,6 +102,8 @@ abstract class ChannelNorm extends Module {
 
   constructor(numFeatures: number, options: BatchNormOptions, affineByDefault: boolean) {
     super();
+    const names = ["eps", "momentum", "affine", "trackRunningStats", ...placementNames];
+    assertOptions(this.constructor.name, options, names);
     const { eps = 1e-5, momentum = 0.1, affine = affineByDefault, trackRunningStats = affineByDefault } = options;
     const placement = placementOf(options);
     this.numFeatures = numFeatures;

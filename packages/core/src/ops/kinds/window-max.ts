@@ -129,12 +129,14 @@ function placementKernel(name: string, dtype: DType, rank: number): LoopKernel {
   const g = body.load(0, dtype);
   let rest = body.load(1, "int64").cast("int32");
   const indirect: { value: number; stride: number }[] = [];
-  for (let d = rank - 1; d >= 0; d--) {
-    const size = d === 0 ? undefined : body.scalar(rank + d - 1, "int32");
-    const outer = size === undefined ? undefined : rest.div(size);
-    indirect.push({ value: (outer === undefined || size === undefined ? rest : rest.sub(outer.mul(size))).id, stride: d });
-    if (outer !== undefined) rest = outer;
+  // A place in a plane is (i0 * size1 + i1) * size2 + i2.
+  for (let d = rank - 1; d > 0; d--) {
+    const size = body.scalar(rank + d - 1, "int32");
+    const outer = rest.div(size);
+    indirect.push({ value: rest.sub(outer.mul(size)).id, stride: d });
+    rest = outer;
   }
+  indirect.push({ value: rest.id, stride: 0 });
   return {
     kind: "loop",
     name,
