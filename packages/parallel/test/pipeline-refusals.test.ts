@@ -17,7 +17,7 @@ import { balance, dataParallel, gpipe, measureSteps, pipeline, ScheduleError } f
 import type { ScheduleName } from "@troupe/parallel";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { cpu } from "../../device-cpu/src/index.ts";
+import { cpu } from "@troupe/device-cpu";
 import { classes, loss, mlp } from "./pipeline-training.ts";
 
 const mocks = [0, 1, 2].map((index) => mock({ index }));

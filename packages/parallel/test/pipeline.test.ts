@@ -5,7 +5,7 @@ import { mock } from "@troupe/core/testing";
 import { pipeline } from "@troupe/parallel";
 import type { PipelineOptions } from "@troupe/parallel";
 import { afterAll, describe, expect, test } from "vitest";
-import { cpu } from "../../device-cpu/src/index.ts";
+import { cpu } from "@troupe/device-cpu";
 import {
   classes,
   cnn,
