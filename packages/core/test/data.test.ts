@@ -132,6 +132,13 @@ describe("datasets", () => {
 });
 
 describe("checkpoints", () => {
+  test("of what is no tensor are refused with its name", async () => {
+    const path = join(folder, "wrong.safetensors");
+    for (const state of [new nn.Linear(1, 1), { a: 1 }, "weights"]) {
+      await expect(saveSafetensors(path, state as never)).rejects.toThrow("model.stateDict()");
+    }
+  });
+
   test("bring every dtype and shape back, with their metadata", async () => {
     const path = join(folder, "all.safetensors");
     const tensors = {

@@ -263,6 +263,19 @@ describe("errors", () => {
     }
   });
 
+  test("misspelt options of ops are refused by the compiler and at the call", () => {
+    const x = core.ones(2, 3);
+    const { crossEntropy, softmax } = nn.functional;
+    // @ts-expect-error The option is dim.
+    expect(() => x.sum({ dims: 1 })).toThrow("unexpected option 'dims'");
+    // @ts-expect-error The option is keepdim.
+    expect(() => x.mean(1, { keepDim: true })).toThrow("unexpected option 'keepDim'");
+    // @ts-expect-error There is no such reduction.
+    expect(() => crossEntropy(x, core.tensor([0, 1]), { reduction: "median" })).toThrow(core.ValueError);
+    // @ts-expect-error The dimension is needed.
+    expect(() => softmax(x)).toThrow("softmax() missing required argument 'dim'");
+  });
+
   test("shapes and labels that cannot fit fail at the call", () => {
     const { crossEntropy, nllLoss, mseLoss } = nn.functional;
     const scores = core.zeros([2, 3]);

@@ -97,12 +97,24 @@ function count(text: string): number {
   return value;
 }
 
+function rate(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError("It must be a number above 0.");
+  return value;
+}
+
+function seedOf(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(value)) throw new InvalidArgumentError("It must be a whole number.");
+  return value;
+}
+
 const options = new Command("start")
   .description("Trains a network on real handwritten digits, on one device and data-parallel on two, and compares them.")
   .option("--epochs <n>", "passes over the digits", count, 20)
   .option("--batch <n>", "images a step, over all devices", count, 256)
-  .option("--lr <rate>", "Adam's learning rate", Number, 1e-3)
-  .option("--seed <n>", "seed of weights and order", count, 1)
+  .option("--lr <rate>", "Adam's learning rate", rate, 1e-3)
+  .option("--seed <n>", "seed of weights and order", seedOf, 1)
   .parse(process.argv.filter((argument) => argument !== "--"))
   .opts<Options>();
 

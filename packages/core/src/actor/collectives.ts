@@ -48,7 +48,7 @@ export class Collectives {
       if (root === 0 && !isGuard && storages.hasBlock(call.storage)) root = this.#exchange(call, meeting);
     } catch (error) {
       // Out of memory, for instance: the peers must learn of it, not wait.
-      root = recordException(memory, error, {});
+      root = recordException(memory, error, { bytes: call.elements * itemSize(call.dtype) });
       meeting.fail(root);
     }
     // What a member offered that died meanwhile may have been overwritten while it was read.

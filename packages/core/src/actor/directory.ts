@@ -31,6 +31,8 @@ export class Directory {
 
   /** The count of entries when they were last taken. */
   #seen = -1;
+  /** Whether buffers were let go of since the last `update`. */
+  #gone = false;
 
   /** @param entries what is known already; the rest comes through `port`. */
   constructor(company: CompanyMemory, port: MessagePort, entries: readonly DirectoryEntry[]) {
@@ -69,9 +71,10 @@ export class Directory {
     const seen = Atomics.load(this.#company.words, Company.directory);
     if (seen === this.#seen) return false;
     this.#seen = seen;
-    const before = this.#buffers.size;
     this.#take();
-    return this.#buffers.size < before;
+    const gone = this.#gone;
+    this.#gone = false;
+    return gone;
   }
 
   #take(): void {
@@ -91,7 +94,7 @@ export class Directory {
         break;
       }
       case "gone":
-        this.#buffers.delete(entry.device);
+        if (this.#buffers.delete(entry.device)) this.#gone = true;
         break;
     }
   }

@@ -225,7 +225,9 @@ class Pass {
       if (gradient !== undefined) this.#deliver(inbox, edge.slot, gradient);
       if (--inbox.waiting === 0) this.#ready.push(edge.node);
     }
-    if (this.#memory !== undefined) for (const gradient of gradients) if (gradient !== undefined) this.#memory.consumed(gradient);
+    if (this.#memory === undefined) return;
+    for (const result of results) if (result !== undefined) this.#memory.settle(result);
+    for (const gradient of gradients) if (gradient !== undefined) this.#memory.consumed(gradient);
   }
 
   /** User code sees these gradients and may keep them: from here on they are nobody's to free. */
@@ -309,6 +311,14 @@ class GradientMemory {
       this.#uses.delete(memory);
       memory.dispose();
     }
+  }
+
+  /** A rule's result was delivered everywhere: where it was only added to sums, nobody waits for it. */
+  settle(gradient: Tensor): void {
+    const memory = this.#own(gradient);
+    if (memory === undefined || this.#uses.get(memory) !== 0) return;
+    this.#uses.delete(memory);
+    memory.dispose();
   }
 
   /** Whether nobody else needs this gradient's memory, and it holds nothing else: a sum may be written over it. */

@@ -2,7 +2,9 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import type { Device } from "../actor/device.ts";
 import { ValueError } from "../errors.ts";
+import { shown } from "../ops/arguments.ts";
 import { fromBytes } from "../tensor/creation.ts";
+import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 import type { RawTensor } from "./safetensors.ts";
@@ -10,14 +12,20 @@ import type { RawTensor } from "./safetensors.ts";
 /**
  * Writes named tensors, such as a module's `stateDict()`, as a safetensors file. The file appears whole or not at all.
  * @param metadata free-form annotations
- * @throws (rejects) SafetensorsError for names that cannot be written; the error of the op that failed, where a tensor
- * is poisoned
+ * @throws (rejects) ValueError for what is no tensor; SafetensorsError for names that cannot be written; the error of
+ * the op that failed, where a tensor is poisoned
  */
 export async function saveSafetensors(
   path: string | URL,
   tensors: Readonly<Record<string, Tensor>>,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (!isTensor(tensor)) {
+      const remedy = "Give tensors by name: saveSafetensors(path, model.stateDict()).";
+      throw new ValueError(`${name} is ${shown(tensor)}, not a Tensor`, { op: "saveSafetensors", remedy });
+    }
+  }
   const entries = await Promise.all(
     Object.entries(tensors).map(async ([name, tensor]): Promise<readonly [string, RawTensor]> => {
       const { buffer, byteOffset, byteLength } = await tensor.data();

@@ -44,8 +44,14 @@ function valuesEntry(name: string, extreme: Extreme): ReduceEntry {
 
 function valuesFunction(
   op: ReduceOp,
-): ((x: Tensor, ...args: Optional<[dim: Dims, keepdim: boolean]>) => Tensor) & { readonly op: Op<ReduceAttrs> } {
-  const call = (x: Tensor, ...args: Optional<[dim: Dims, keepdim: boolean]>): Tensor => {
+): ((x: Tensor, ...args: Optional<
+  [dim: Dims, keepdim: boolean],
+  { dim: Dims; keepdim: boolean }
+>) => Tensor) & { readonly op: Op<ReduceAttrs> } {
+  const call = (x: Tensor, ...args: Optional<
+    [dim: Dims, keepdim: boolean],
+    { dim: Dims; keepdim: boolean }
+  >): Tensor => {
     const { dim, keepdim = false } = parameters<{ dim?: Dims; keepdim?: boolean }>(op.name, ["dim", "keepdim"], args);
     return apply(op, [x], { dims: dimsOf(x, dim, op.name), keepdim });
   };
@@ -61,7 +67,7 @@ export const amin = valuesFunction(defineReduce("amin", valuesEntry("amin", "min
 /** Least and greatest elements (`torch.aminmax`). */
 export function aminmax(
   x: Tensor,
-  ...args: Optional<[dim: number, keepdim: boolean]>
+  ...args: Optional<[dim: number, keepdim: boolean], { dim: number; keepdim: boolean }>
 ): NamedTuple<"min" | "max", Tensor> {
   const { dim, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>("aminmax", ["dim", "keepdim"], args);
   if (dim === undefined && x.numel() === 0) {
@@ -125,7 +131,10 @@ function argEntry(name: string, extreme: Extreme): ReduceEntry {
   };
 }
 
-function argFunction(op: ReduceOp): (x: Tensor, ...args: Optional<[dim: number | null, keepdim: boolean]>) => Tensor {
+function argFunction(op: ReduceOp): (x: Tensor, ...args: Optional<
+  [dim: number | null, keepdim: boolean],
+  { dim: number | null; keepdim: boolean }
+>) => Tensor {
   return (x, ...args) => {
     const { dim, keepdim = false } = parameters<{ dim?: number | null; keepdim?: boolean }>(
       op.name,
@@ -167,7 +176,7 @@ export type ValuesIndices = NamedTuple<"values" | "indices", Tensor>;
 export interface ExtremeFunction {
   (x: Tensor): Tensor;
   (x: Tensor, other: Tensor): Tensor;
-  (x: Tensor, dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
+  (x: Tensor, dim: number, ...rest: Optional<[keepdim: boolean], { keepdim: boolean }>): ValuesIndices;
   (x: Tensor, options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
 }
 
@@ -197,11 +206,11 @@ export const min = extremeFunction("min");
 export interface OverloadedMethods {
   max(): Tensor;
   max(other: Tensor): Tensor;
-  max(dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
+  max(dim: number, ...rest: Optional<[keepdim: boolean], { keepdim: boolean }>): ValuesIndices;
   max(options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
   min(): Tensor;
   min(other: Tensor): Tensor;
-  min(dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
+  min(dim: number, ...rest: Optional<[keepdim: boolean], { keepdim: boolean }>): ValuesIndices;
   min(options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
 }
 

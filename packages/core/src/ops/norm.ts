@@ -146,7 +146,13 @@ interface NormGiven {
  * The p-norm of the elements over dimensions, all by default (`torch.norm`); "fro" is p = 2.
  * @throws ValueError for "nuc", which needs singular values, and other names
  */
-export function norm(x: Tensor, ...args: Optional<[p: NormOrder, dim: Dims, keepdim: boolean, dtype: DType]>): Tensor {
+export function norm(
+  x: Tensor,
+  ...args: Optional<
+    [p: NormOrder, dim: Dims, keepdim: boolean, dtype: DType],
+    { p: NormOrder; dim: Dims; keepdim: boolean; dtype: DType }
+  >
+): Tensor {
   const { p, dim, keepdim = false, dtype } = parameters<NormGiven>("norm", ["p", "dim", "keepdim", "dtype"], args);
   if (typeof p === "string" && p !== "fro") {
     throw new ValueError(
@@ -172,7 +178,10 @@ interface VectorNormGiven {
  */
 export function linalgVectorNorm(
   x: Tensor,
-  ...args: Optional<[ord: number, dim: Dims, keepdim: boolean, dtype: DType]>
+  ...args: Optional<
+    [ord: number, dim: Dims, keepdim: boolean, dtype: DType],
+    { ord: number; dim: Dims; keepdim: boolean; dtype: DType }
+  >
 ): Tensor {
   const names = ["ord", "dim", "keepdim", "dtype"] as const;
   const { ord = 2, dim, keepdim = false, dtype } = parameters<VectorNormGiven>("linalgVectorNorm", names, args);
@@ -188,7 +197,7 @@ export function linalgVectorNorm(
 }
 
 /** The p-norm of the difference (`torch.dist`). */
-export function dist(x: Tensor, y: Tensor, ...args: Optional<[p: number]>): Tensor {
+export function dist(x: Tensor, y: Tensor, ...args: Optional<[p: number], { p: number }>): Tensor {
   const { p = 2 } = parameters<{ p?: number }>("dist", ["p"], args);
   return norm(x.sub(y), p);
 }

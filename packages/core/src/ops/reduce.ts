@@ -33,8 +33,11 @@ import type { NamedTuple } from "./results.ts";
 import { cumulativeProduct } from "./scan.ts";
 import type { Optional } from "./signatures.ts";
 
-type ReduceArguments = Optional<[dim: Dims, keepdim: boolean]>;
-type TypedReduceArguments = Optional<[dim: Dims, keepdim: boolean, dtype: DType]>;
+type ReduceArguments = Optional<[dim: Dims, keepdim: boolean], { dim: Dims; keepdim: boolean }>;
+type TypedReduceArguments = Optional<
+  [dim: Dims, keepdim: boolean, dtype: DType],
+  { dim: Dims; keepdim: boolean; dtype: DType }
+>;
 
 interface Given {
   readonly dim?: Dims;
@@ -224,7 +227,7 @@ const countNonzeroOp = defineReduce("countNonzero", {
 });
 
 /** How many elements are not 0 (`torch.count_nonzero`), as int64. */
-export function countNonzero(x: Tensor, ...args: Optional<[dim: Dims]>): Tensor {
+export function countNonzero(x: Tensor, ...args: Optional<[dim: Dims], { dim: Dims }>): Tensor {
   const { dim } = parameters<Given>("countNonzero", ["dim"], args);
   return apply(countNonzeroOp, [x], { dims: dimsOf(x, dim, "countNonzero"), keepdim: false });
 }
@@ -328,7 +331,10 @@ const deviationOp = defineReduce("std", {
  * `(unbiased)` or `(dim, unbiased, keepdim)`: divide by N - 1 (the default) or N; by name also `correction`: by N -
  * correction.
  */
-type MomentArguments = [unbiased: boolean] | Optional<[dim: Dims, unbiased: boolean, keepdim: boolean]>;
+type MomentArguments = [unbiased: boolean] | Optional<
+  [dim: Dims, unbiased: boolean, keepdim: boolean],
+  { dim: Dims; unbiased: boolean; keepdim: boolean; correction: number | null }
+>;
 
 interface MomentsGiven extends Given {
   readonly unbiased?: boolean;

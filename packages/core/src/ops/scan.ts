@@ -16,7 +16,7 @@ import { namedTuple } from "./results.ts";
 import type { NamedTuple } from "./results.ts";
 import type { Optional } from "./signatures.ts";
 
-type ScanArguments = Optional<[dim: number, dtype: DType]>;
+type ScanArguments = Optional<[dim: number, dtype: DType], { dim: number; dtype: DType }>;
 
 /** @throws ShapeError on a dimension that does not exist or is missing */
 function scanAttrs(op: string, x: Tensor, args: ScanArguments): ScanAttrs {
@@ -140,8 +140,8 @@ type RunningExtreme = NamedTuple<"values" | "indices", Tensor>;
 
 function extremeFunction(
   op: ScanOp,
-): ((x: Tensor, ...args: Optional<[dim: number]>) => RunningExtreme) & { readonly op: Op<ScanAttrs> } {
-  const call = (x: Tensor, ...args: Optional<[dim: number]>): RunningExtreme =>
+): ((x: Tensor, ...args: Optional<[dim: number], { dim: number }>) => RunningExtreme) & { readonly op: Op<ScanAttrs> } {
+  const call = (x: Tensor, ...args: Optional<[dim: number], { dim: number }>): RunningExtreme =>
     namedTuple(["values", "indices"] as const, applyAll(op, [x], scanAttrs(op.name, x, args)));
   return Object.assign(call, { op });
 }

@@ -2,7 +2,7 @@
  * Softmax and its logarithm, forward and backward: a device's own routine where it brings one, else reductions and one
  * loop.
  */
-import { DTypeError } from "../errors.ts";
+import { DTypeError, ValueError } from "../errors.ts";
 import type { InnerStride, RoutineKernel } from "../kernel/ir.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -188,13 +188,16 @@ const logSoftmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("logSoftmaxBackward", 
 
 // --- functions -------------------------------------------------------------------------------------------------------
 
-type SoftmaxArguments = Optional<[dim: number, dtype: DType]>;
+type SoftmaxArguments =
+  | [dim: number, ...rest: Optional<[dtype: DType], { dtype: DType }>]
+  | [options: { readonly dim: number; readonly dtype?: DType }];
 
 function rowsFunction(
   op: Op<SoftmaxAttrs>,
 ): ((x: Tensor, ...args: SoftmaxArguments) => Tensor) & { readonly op: Op<SoftmaxAttrs> } {
   const call = (x: Tensor, ...args: SoftmaxArguments): Tensor => {
-    const { dim, dtype } = parameters<{ dim: number; dtype?: DType }>(op.name, ["dim", "dtype"], args);
+    const { dim, dtype } = parameters<{ dim?: number; dtype?: DType }>(op.name, ["dim", "dtype"], args);
+    if (dim === undefined) throw new ValueError(`${op.name}() missing required argument 'dim'`, { op: op.name });
     const typed = dtype === undefined || dtype === x.dtype ? x : x.to(dtype);
     return apply(op, [typed], { dim: normalizeDim(dim, x.dim(), op.name) });
   };

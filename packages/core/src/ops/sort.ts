@@ -51,7 +51,10 @@ const sortOp = defineSort("sort");
  * @throws ShapeError on a dimension that does not exist
  */
 export const sort = Object.assign(
-  (x: Tensor, ...args: Optional<[dim: number, descending: boolean, stable: boolean]>): ValuesIndices => {
+  (x: Tensor, ...args: Optional<
+    [dim: number, descending: boolean, stable: boolean],
+    { dim: number; descending: boolean; stable: boolean }
+  >): ValuesIndices => {
     const { dim = -1, descending = false } = parameters<SortGiven>("sort", ["dim", "descending", "stable"], args);
     const along = normalizeDim(dim, x.dim(), "sort");
     return pair(sortOp, x, { dim: along, descending, start: 0, count: lengthOf(x, along), keepdim: true });
@@ -60,7 +63,13 @@ export const sort = Object.assign(
 );
 
 /** The places that `sort` gives (`torch.argsort`). */
-export function argsort(x: Tensor, ...args: Optional<[dim: number, descending: boolean, stable: boolean]>): Tensor {
+export function argsort(
+  x: Tensor,
+  ...args: Optional<
+    [dim: number, descending: boolean, stable: boolean],
+    { dim: number; descending: boolean; stable: boolean }
+  >
+): Tensor {
   return noGrad(() => {
     const { values, indices } = sort(x, ...args);
     values.dispose();
@@ -80,7 +89,10 @@ const topkOp = defineSort("topk");
  * @throws ValueError where there are not `k` elements
  */
 export const topk = Object.assign(
-  (x: Tensor, k: number, ...args: Optional<[dim: number, largest: boolean, sorted: boolean]>): ValuesIndices => {
+  (x: Tensor, k: number, ...args: Optional<
+    [dim: number, largest: boolean, sorted: boolean],
+    { dim: number; largest: boolean; sorted: boolean }
+  >): ValuesIndices => {
     const { dim = -1, largest = true } = parameters<TopkGiven>("topk", ["dim", "largest", "sorted"], args);
     refuseBool(x, "topk");
     const along = normalizeDim(dim, x.dim(), "topk");
@@ -98,7 +110,10 @@ const kthvalueOp = defineSort("kthvalue");
  * @throws ValueError where there are not `k` elements
  */
 export const kthvalue = Object.assign(
-  (x: Tensor, k: number, ...args: Optional<[dim: number, keepdim: boolean]>): ValuesIndices => {
+  (x: Tensor, k: number, ...args: Optional<
+    [dim: number, keepdim: boolean],
+    { dim: number; keepdim: boolean }
+  >): ValuesIndices => {
     const { dim = -1, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>(
       "kthvalue",
       ["dim", "keepdim"],
@@ -125,7 +140,7 @@ function assertElements(x: Tensor, dim: number, op: string): void {
 /** `median()` and `median(dim, keepdim?)`, as PyTorch overloads it. */
 export interface MedianFunction {
   (x: Tensor): Tensor;
-  (x: Tensor, dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
+  (x: Tensor, dim: number, ...rest: Optional<[keepdim: boolean], { keepdim: boolean }>): ValuesIndices;
   (x: Tensor, options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
 }
 
@@ -181,10 +196,10 @@ export const nanmedian = medianFunction("nanmedian");
 /** Methods whose signatures overload, which the types of `methods` cannot say. */
 export interface OverloadedMethods {
   median(): Tensor;
-  median(dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
+  median(dim: number, ...rest: Optional<[keepdim: boolean], { keepdim: boolean }>): ValuesIndices;
   median(options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
   nanmedian(): Tensor;
-  nanmedian(dim: number, ...rest: Optional<[keepdim: boolean]>): ValuesIndices;
+  nanmedian(dim: number, ...rest: Optional<[keepdim: boolean], { keepdim: boolean }>): ValuesIndices;
   nanmedian(options: { readonly dim: number; readonly keepdim?: boolean }): ValuesIndices;
 }
 

@@ -3,7 +3,7 @@
  * @troupe/parallel) brings its own kind behind the same interface.
  */
 import type { Device } from "../actor/device.ts";
-import { DisposedError, OutOfMemoryError } from "../errors.ts";
+import { DisposedError, OutOfMemoryError, ShapeError } from "../errors.ts";
 import type { Op } from "../ops/op.ts";
 import { itemSize } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
@@ -74,8 +74,12 @@ export class Storage implements Memory {
   version = 0;
   disposed = false;
 
-  /** @throws OutOfMemoryError for more bytes than messages to devices can say */
+  /** @throws OutOfMemoryError for more bytes than messages to devices can say; ShapeError for what is no number of bytes */
   constructor(device: Device, bytes: number) {
+    // A size that is no whole number must not reach the device, which would answer to nothing from then on.
+    if (!Number.isInteger(bytes)) {
+      throw new ShapeError("sizes must be whole numbers", { device: device.name, remedy: "Is NaN or a fraction among the sizes?" });
+    }
     if (bytes >= 2 ** 32) {
       const remedy = "One tensor takes less than 4 GiB: use smaller batches, or a smaller dtype.";
       throw new OutOfMemoryError(`out of memory: ${bytes} bytes could not be allocated`, { device: device.name, remedy });

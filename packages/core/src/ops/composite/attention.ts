@@ -15,7 +15,10 @@ interface AttentionOptions {
   readonly scale?: number;
 }
 
-type AttentionArguments = Optional<[attnMask: Tensor | null, dropoutP: number, isCausal: boolean, scale: number]>;
+type AttentionArguments = Optional<
+  [attnMask: Tensor | null, dropoutP: number, isCausal: boolean, scale: number],
+  { attnMask: Tensor | null; dropoutP: number; isCausal: boolean; scale: number }
+>;
 
 /**
  * softmax(query key^T * scale + mask) value (`torch.nn.functional.scaled_dot_product_attention`; Vaswani et al. 2017).

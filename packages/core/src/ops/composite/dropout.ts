@@ -27,7 +27,10 @@ interface DropoutOptions {
   readonly inplace?: boolean;
 }
 
-type DropoutArguments = Optional<[p: number, training: boolean, inplace: boolean]>;
+type DropoutArguments = Optional<
+  [p: number, training: boolean, inplace: boolean],
+  { p: number; training: boolean; inplace: boolean }
+>;
 
 function optionsOf(op: string, args: DropoutArguments): Required<DropoutOptions> {
   const {

@@ -41,7 +41,7 @@ export const l1Loss = pointwise(absoluteErrorOp);
 export function smoothL1Loss(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[reduction: Reduction, beta: number]>
+  ...args: Optional<[reduction: Reduction, beta: number], { reduction: Reduction; beta: number }>
 ): Tensor {
   const { reduction = "mean", beta = 1 } = parameters<Reduced & { beta?: number }>(
     "smoothL1Loss",
@@ -61,7 +61,7 @@ export function smoothL1Loss(
 export function huberLoss(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[reduction: Reduction, delta: number]>
+  ...args: Optional<[reduction: Reduction, delta: number], { reduction: Reduction; delta: number }>
 ): Tensor {
   const { reduction = "mean", delta = 1 } = parameters<Reduced & { delta?: number }>(
     "huberLoss",
@@ -80,7 +80,10 @@ export function huberLoss(
 export function poissonNllLoss(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[logInput: boolean, full: boolean, eps: number, reduction: Reduction]>
+  ...args: Optional<
+    [logInput: boolean, full: boolean, eps: number, reduction: Reduction],
+    { logInput: boolean; full: boolean; eps: number; reduction: Reduction }
+  >
 ): Tensor {
   const {
     logInput = true,
@@ -119,7 +122,10 @@ export function gaussianNllLoss(
   input: Tensor,
   target: Tensor,
   variance: Tensor,
-  ...args: Optional<[full: boolean, eps: number, reduction: Reduction]>
+  ...args: Optional<
+    [full: boolean, eps: number, reduction: Reduction],
+    { full: boolean; eps: number; reduction: Reduction }
+  >
 ): Tensor {
   const {
     full = false,
@@ -152,7 +158,7 @@ export function gaussianNllLoss(
 export function binaryCrossEntropy(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[weight: Tensor | null, reduction: Reduction]>
+  ...args: Optional<[weight: Tensor | null, reduction: Reduction], { weight: Tensor | null; reduction: Reduction }>
 ): Tensor {
   const { weight, reduction = "mean" } = parameters<Reduced & { weight?: Maybe }>(
     "binaryCrossEntropy",
@@ -178,7 +184,10 @@ export function binaryCrossEntropy(
 export function binaryCrossEntropyWithLogits(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[weight: Tensor | null, reduction: Reduction, posWeight: Tensor | null]>
+  ...args: Optional<
+    [weight: Tensor | null, reduction: Reduction, posWeight: Tensor | null],
+    { weight: Tensor | null; reduction: Reduction; posWeight: Tensor | null }
+  >
 ): Tensor {
   const {
     weight,
@@ -207,7 +216,10 @@ export function binaryCrossEntropyWithLogits(
 export function klDiv(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[reduction: Reduction | "batchmean", logTarget: boolean]>
+  ...args: Optional<
+    [reduction: Reduction | "batchmean", logTarget: boolean],
+    { reduction: Reduction | "batchmean"; logTarget: boolean }
+  >
 ): Tensor {
   const { reduction = "mean", logTarget = false } = parameters<{
     reduction?: Reduction | "batchmean";
@@ -234,7 +246,10 @@ interface LabelOptions extends Reduced {
 export function nllLoss(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[weight: Tensor | null, ignoreIndex: number, reduction: Reduction]>
+  ...args: Optional<
+    [weight: Tensor | null, ignoreIndex: number, reduction: Reduction],
+    { weight: Tensor | null; ignoreIndex: number; reduction: Reduction }
+  >
 ): Tensor {
   const {
     weight,
@@ -311,7 +326,10 @@ interface CrossEntropyOptions extends LabelOptions {
 export function crossEntropy(
   input: Tensor,
   target: Tensor,
-  ...args: Optional<[weight: Tensor | null, ignoreIndex: number, reduction: Reduction, labelSmoothing: number]>
+  ...args: Optional<
+    [weight: Tensor | null, ignoreIndex: number, reduction: Reduction, labelSmoothing: number],
+    { weight: Tensor | null; ignoreIndex: number; reduction: Reduction; labelSmoothing: number }
+  >
 ): Tensor {
   const {
     weight,

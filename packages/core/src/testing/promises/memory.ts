@@ -1,7 +1,8 @@
 /** Memory: what may be in flight, what the accounts say, when memory is free again. */
 import { expect, test } from "vitest";
+import { group } from "../../actor/groups.ts";
 import { Control } from "../../actor/protocol.ts";
-import { OutOfMemoryError } from "../../errors.ts";
+import { OutOfMemoryError, type TroupeError } from "../../errors.ts";
 import { Vector } from "../vectors.ts";
 import { pointsFor, rejection, type Make } from "./harness.ts";
 
@@ -60,6 +61,19 @@ export function memoryPromises(make: Make): void {
     huge.free();
     for (let i = 0; i < 20; i++) new Vector(device, memoryLimit / 16).free();
     expect(await x.read()).toEqual([1, 2]);
+  });
+
+  test("M3 a collective with a full member ends for all: with the result, or out of memory", async () => {
+    const memoryLimit = 1 << 24;
+    const devices = make(2, { memoryLimit });
+    const vectors = devices.map((device) => Vector.of(device, [1, 2]));
+    for (let length = memoryLimit / 8; length >= 4; length /= 2) {
+      for (let i = 0; i < 2; i++) new Vector(devices[0], length);
+    }
+    group(devices).allReduce(vectors.map((v) => v.operand));
+    const ends = await Promise.all(vectors.map((v) => v.read().then(String, (error: TroupeError) => error.name)));
+    expect(ends[0]).toMatch(/^(2,4|OutOfMemoryError)$/);
+    expect(ends[1]).toBe(ends[0]);
   });
 
   test("M4 memory is freed after its last use, not before and not much later", async () => {
