@@ -3,7 +3,7 @@
  * together. `@troupe/parallel` is built on it.
  */
 export { DeviceError, InternalError, ShapeError, TroupeError, ValueError } from "./errors.ts";
-export { dtypeOfNumber, isFloat, itemSize, type DType } from "./tensor/dtype.ts";
+export { dtypeOfNumber, getDefaultDtype, isFloat, itemSize, type DType } from "./tensor/dtype.ts";
 export { contiguousStrides, numelOf, sameShape, viewStrides, type Shape } from "./tensor/shape.ts";
 export { allocate, collectStorages, LocalValue, type Executor, type Memory, type Meta, type Storage, type Value } from "./tensor/value.ts";
 export { isHeld } from "./tensor/memory.ts";

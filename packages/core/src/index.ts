@@ -5,7 +5,7 @@
 import "./tensor/methods.ts";
 
 export * from "./errors.ts";
-export { isDType, promoteTypes, type DType, type TypedArray } from "./tensor/dtype.ts";
+export { getDefaultDtype, isDType, promoteTypes, setDefaultDtype, type DType, type TypedArray } from "./tensor/dtype.ts";
 export { isTensor, Tensor } from "./tensor/tensor.ts";
 export { broadcastShapes, type Shape } from "./tensor/shape.ts";
 export * from "./tensor/creation.ts";

@@ -133,11 +133,14 @@ export class Launcher {
     for (let rank = 1; rank < threads; rank++) {
       team.start(rank, code.serial, argumentsStart, bound(rank), bound(rank + 1), scratches[rank]);
     }
+    let trapped = false;
     try {
       code.run(argumentsStart, 0, bound(1), scratches[0]);
     } finally {
-      for (let rank = 1; rank < threads; rank++) team.join(rank);
+      // All of them, whatever happened to one: they read the argument block that the next launch writes.
+      for (let rank = 1; rank < threads; rank++) if (!team.join(rank)) trapped = true;
     }
+    if (trapped) throw new InternalError(`kernel ${program.kernel.name} trapped in a helper thread`);
     if (!program.faults) return undefined;
     for (const scratch of scratches) {
       const fault = this.#fault(scratch);

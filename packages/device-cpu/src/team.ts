@@ -67,9 +67,9 @@ export class Team {
   /**
    * Waits until a helper that was started has ended. A helper's death takes the whole device down (host.ts), this wait
    * included.
-   * @throws Error when the code trapped.
+   * @returns whether the code ran to its end; false when it trapped.
    */
-  join(rank: number): void {
+  join(rank: number): boolean {
     const words = this.#words;
     const base = rank * Rank.words;
     const job = Atomics.load(words, base + Rank.job);
@@ -83,7 +83,7 @@ export class Team {
       }
       Atomics.store(words, base + Rank.joining, 0);
     }
-    if (Atomics.exchange(words, base + Rank.failed, 0) !== 0) throw new Error("a kernel trapped in a helper thread");
+    return Atomics.exchange(words, base + Rank.failed, 0) === 0;
   }
 
   /** Ends the helpers' loops. */

@@ -2,7 +2,7 @@
  * Choosing how an op runs over a mesh: for each axis the way that moves the least, remembered for operands that lie
  * alike.
  */
-import { dtypeOfNumber } from "@troupe/core/executor";
+import { dtypeOfNumber, getDefaultDtype } from "@troupe/core/executor";
 import type { LocalValue, Meta, Op } from "@troupe/core/executor";
 import { layout } from "./layout.ts";
 import type { Layout } from "./layout.ts";
@@ -59,7 +59,7 @@ export function decide<A>(
   let known = plans.get(op);
   if (known === undefined) plans.set(op, (known = new Map()));
   const rule = ruleOf(op);
-  let key = target === undefined ? "" : `${target.number}=`;
+  let key = target === undefined ? getDefaultDtype() : `${getDefaultDtype()} ${target.number}=`;
   for (const input of inputs) key += typeof input === "number" ? `${dtypeOfNumber(input)} ` : `${input.number} `;
   if (rule === undefined) key += JSON.stringify(attrs);
   else if (rule.key !== undefined) key += rule.key(attrs);

@@ -246,6 +246,11 @@ export class Device {
     return this.#closing;
   }
 
+  /** For `console.log`. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `Device(${this.name}${this.closed ? ", closed" : ""})`;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

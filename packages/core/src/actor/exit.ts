@@ -7,6 +7,9 @@ import { openDevices } from "./registry.ts";
 /** How long the process waits for actors that must leave by themselves, ms. */
 const patience = 3000;
 
+/** Failures that are told in full: the first ones are usually the cause of the others. */
+const reported = 10;
+
 let watching = false;
 
 /** Called when the first actor starts. */
@@ -34,7 +37,8 @@ function leave(): void {
 function report(): void {
   const errors = openDevices().flatMap((device) => device.takeUntold());
   if (errors.length === 0) return;
-  const texts = errors.map((error) => `${error.name}: ${error.message}`);
+  const texts = errors.slice(0, reported).map((error) => `${error.name}: ${error.message}`);
+  if (errors.length > reported) texts.push(`... and ${errors.length - reported} more`);
   writeSync(2, `Troupe: ${errors.length} failure(s) that nothing read\n${texts.join("\n")}\n`);
   process.exitCode = process.exitCode === undefined || process.exitCode === 0 ? 1 : process.exitCode;
 }

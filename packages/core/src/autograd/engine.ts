@@ -3,6 +3,7 @@
  * what arrived at it, and frees what it made and nobody keeps.
  */
 import { AutogradError, DeviceError, ShapeError } from "../errors.ts";
+import { assertOptions } from "../ops/arguments.ts";
 import { hold } from "../tensor/memory.ts";
 import { collectStorages, nextBirth } from "../tensor/value.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -39,9 +40,11 @@ export interface BackwardOptions {
 
 /**
  * Adds the gradients of `roots` with respect to the graph's leaves to their `.grad` (`torch.autograd.backward`).
- * @throws AutogradError when a root has no history, is not a scalar and has no gradient, or the graph was freed
+ * @throws AutogradError when a root has no history, is not a scalar and has no gradient, or the graph was freed;
+ * ValueError for an unknown option
  */
 export function backward(roots: readonly Tensor[], gradients: readonly (Tensor | undefined)[] = [], options: BackwardOptions = {}): void {
+  assertOptions("backward", options, ["retainGraph", "createGraph"]);
   new Pass(options, undefined).run(rootsOf(roots, gradients), undefined);
 }
 
@@ -58,6 +61,7 @@ export interface GradOptions extends BackwardOptions {
 export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions & { allowUnused: true }): (Tensor | undefined)[];
 export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options?: GradOptions): Tensor[];
 export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions = {}): (Tensor | undefined)[] {
+  assertOptions("grad", options, ["retainGraph", "createGraph", "gradOutputs", "allowUnused"]);
   const { gradOutputs = [], allowUnused = false } = options;
   const targets = list(inputs).map((input) => {
     const { edge } = input;

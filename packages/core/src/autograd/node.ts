@@ -9,9 +9,6 @@ export interface Edge {
 
 export type Gradients = readonly (Tensor | undefined)[];
 
-/** Called with the gradients of a node's inputs or outputs; what it returns (if anything) replaces them. */
-export type NodeHook = (gradients: Gradients) => Gradients | undefined;
-
 let made = 0;
 
 /** A function of the backward graph. Nodes made later have a greater `order`: a topological order of any graph. */

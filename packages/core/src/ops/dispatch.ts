@@ -7,21 +7,21 @@ import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
 import { isFloat, isInteger } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { sameShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { isTensor, Tensor } from "../tensor/tensor.ts";
 import type { Executor, Meta, Value } from "../tensor/value.ts";
 import { local } from "./local.ts";
 import type { Op } from "./op.ts";
 
 /** Runs an op; for one that has several outputs use `applyAll`. */
 export function apply<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
-  const values = valuesOf(inputs);
+  const values = valuesOf(inputs, op.name);
   const output = wrap(op, executorOf(values).run(op, values, attrs)[0], inputs, attrs);
   if (isFloat(output.dtype) && isRecorded(op, inputs)) record(op, attrs, inputs, output, undefined);
   return output;
 }
 
 export function applyAll<A>(op: Op<A>, inputs: readonly (Tensor | number)[], attrs: A): Tensor[] {
-  const values = valuesOf(inputs);
+  const values = valuesOf(inputs, op.name);
   const outputs = executorOf(values).run(op, values, attrs).map((value) => wrap(op, value, inputs, attrs));
   if (isFloat(outputs[0].dtype) && isRecorded(op, inputs)) record(op, attrs, inputs, outputs[0], outputs[1]);
   return outputs;
@@ -36,7 +36,7 @@ function wrap<A>(op: Op<A>, value: Value, inputs: readonly (Tensor | number)[], 
  * @throws AutogradError on a leaf that requires a gradient; ShapeError and DTypeError where the result does not fit
  */
 export function applyTo<A>(op: Op<A>, target: Tensor, inputs: readonly (Tensor | number)[], attrs: A): Tensor {
-  const values = valuesOf(inputs);
+  const values = valuesOf(inputs, op.name);
   const recorded = isRecorded(op, inputs) || (isGradEnabled() && hasHistory(target));
   if (recorded) assertWritable(target, op.name);
   const outputs = op.infer(values, attrs);
@@ -103,11 +103,19 @@ function canCast(result: DType, target: DType): boolean {
   return true;
 }
 
-function valuesOf(inputs: readonly (Tensor | number)[]): (Value | number)[] {
+/** What a caller that has no types passed in a tensor's place. */
+function describe(x: unknown): string {
+  if (x === null || x === undefined) return String(x);
+  return x instanceof Promise ? "a promise (await it)" : Array.isArray(x) ? "an array" : typeof x;
+}
+
+function valuesOf(inputs: readonly (Tensor | number)[], op: string): (Value | number)[] {
   const values = new Array<Value | number>(inputs.length);
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
-    values[i] = typeof input === "number" ? input : input.value;
+    if (typeof input === "number") values[i] = input;
+    else if (isTensor(input)) values[i] = input.value;
+    else throw new DTypeError(`argument ${i} must be Tensor or number, not ${describe(input)}`, { op });
   }
   return values;
 }

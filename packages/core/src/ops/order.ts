@@ -113,6 +113,8 @@ export function roll(
   const shifts = asList(given.shifts);
   const dims = asList(given.dims);
   if (shifts.length === 0) throw new ValueError("`shifts` required", { op: "roll" });
+  if (!shifts.every(Number.isInteger))
+    throw new ValueError(`shifts must be whole numbers, got ${shifts.join(", ")}`, { op: "roll" });
   if (dims.length === 0 && shifts.length === 1)
     return apply(rollOp, [x.reshape(-1)], { shifts, dims: [0] }).view(x.shape);
   if (shifts.length !== dims.length) {

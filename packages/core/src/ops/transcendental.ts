@@ -1,7 +1,7 @@
 /** Powers, exponentials, logarithms, trigonometry. */
 import { ValueError } from "../errors.ts";
 import type { Expr } from "../kernel/build.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { floatingType, isFloat } from "../tensor/dtype.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "./arguments.ts";
@@ -144,7 +144,7 @@ export function logit(x: Tensor, ...args: unknown[]): Tensor {
 
 /** x * 2^y (`torch.ldexp`). */
 export function ldexp(x: Tensor, y: Operand): Tensor {
-  return tensorOperand("ldexp", x).mul(pow(2, isTensor(y) && !isFloat(y.dtype) ? y.to("float32") : y));
+  return tensorOperand("ldexp", x).mul(pow(2, isTensor(y) && !isFloat(y.dtype) ? y.to(floatingType(y.dtype)) : y));
 }
 
 // --- trigonometry ---------------------------------------------------------------------------------------------------------------

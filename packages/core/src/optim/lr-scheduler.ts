@@ -44,9 +44,17 @@ export abstract class LRScheduler {
   /** The rate of a group at an epoch. */
   protected abstract rate(baseLr: number, epoch: number, group: number): number;
 
-  /** Sets the rates of the current epoch: subclasses call it at the end of their constructors. */
+  /**
+   * Sets the rates of the current epoch: subclasses call it at the end of their constructors.
+   * @throws ValueError where a rate is no finite number, such as a schedule of length 0 gives; no group is changed then
+   */
   protected apply(): void {
-    this.optimizer.paramGroups.forEach((group, i) => (group.lr = this.rate(this.baseLrs[i], this.lastEpoch, i)));
+    const rates = this.baseLrs.map((baseLr, i) => this.rate(baseLr, this.lastEpoch, i));
+    if (!rates.every(Number.isFinite)) {
+      const op = this.constructor.name;
+      throw new ValueError(`the learning rate of epoch ${this.lastEpoch} would be ${rates.join(", ")}`, { op });
+    }
+    this.optimizer.paramGroups.forEach((group, i) => (group.lr = rates[i]));
   }
 
   /** Goes on to the next epoch. */

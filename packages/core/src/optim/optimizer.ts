@@ -1,10 +1,11 @@
 /** The base of optimizers: parameter groups, state, checkpoints. */
 import { enableGrad, noGrad } from "../autograd/mode.ts";
-import { ValueError } from "../errors.ts";
+import { ShapeError, ValueError } from "../errors.ts";
 import { assertOptions, isOptions, shown } from "../ops/arguments.ts";
 import { hold } from "../tensor/memory.ts";
 import { zerosLike } from "../tensor/creation.ts";
 import { isFloat } from "../tensor/dtype.ts";
+import { sameShape } from "../tensor/shape.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ParameterType, StepKernel } from "./kernels.ts";
@@ -42,7 +43,6 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   readonly paramGroups: ParamGroup<O>[] = [];
   readonly defaults: O & { readonly lr: number };
   readonly #state = new Map<Tensor, ParameterState>();
-  readonly #kernels = new Map<string, StepKernel>();
 
   /** @throws ValueError without parameters, for one that is given twice, is no leaf or no tensor */
   constructor(params: Params<O>, defaults: O & { readonly lr: number }) {
@@ -112,18 +112,19 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
           if (parameter.grad !== undefined) updates.push(this.#update(group, parameter, parameter.grad));
         }
       }
-      if (updates.length > 0) issueUpdates(updates);
+      if (updates.length === 0) return;
+      issueUpdates(updates);
+      // A step that throws was none.
+      for (const { parameter } of updates) this.#stateFor(parameter).step++;
     });
     return result;
   }
 
   #update(group: ParamGroup<O>, parameter: Tensor, gradient: Tensor): Update {
     const step = this.#kernel(group, parameter.dtype as ParameterType);
-    let own = this.#state.get(parameter);
-    if (own === undefined) this.#state.set(parameter, (own = { step: 0, tensors: {} }));
-    own.step++;
+    const own = this.#stateFor(parameter);
     const { tensors } = own;
-    const values = this.scalars(group, own.step);
+    const values = this.scalars(group, own.step + 1);
     return {
       step,
       parameter,
@@ -133,13 +134,16 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     };
   }
 
+  #stateFor(parameter: Tensor): ParameterState {
+    let own = this.#state.get(parameter);
+    if (own === undefined) this.#state.set(parameter, (own = { step: 0, tensors: {} }));
+    return own;
+  }
+
   #kernel(group: ParamGroup<O>, dtype: ParameterType): StepKernel {
     const { key, build } = this.kernelOf(group, dtype);
-    const name = `${dtype} ${key}`;
-    let kernel = this.#kernels.get(name);
-    if (kernel === undefined)
-      this.#kernels.set(name, (kernel = sharedKernel(`${this.constructor.name} ${name}`, build)));
-    return kernel;
+    // The method stands for the kind of optimizer: a class' name may be another class' too, in minified code above all.
+    return sharedKernel(this.kernelOf, `${dtype} ${key}`, build);
   }
 
   /** Forgets the gradients of all parameters; with `setToNone: false` they become zeros. */
@@ -172,7 +176,8 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
 
   /**
    * Takes over a state dict: options, and copies of the state's tensors on each parameter's device.
-   * @throws ValueError where groups or their sizes differ
+   * @throws ValueError where groups or their sizes differ, ShapeError where a tensor does not have its parameter's shape;
+   *   the optimizer is then as it was
    */
   loadStateDict(saved: OptimizerState<O>): void {
     if (saved.paramGroups.length !== this.paramGroups.length) {
@@ -185,25 +190,18 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
         );
       }
     });
-    this.#state.clear();
-    this.paramGroups.forEach((group, i) => {
-      const { params: numbers, ...options } = saved.paramGroups[i];
-      Object.assign(group, options);
-      group.params.forEach((parameter, place) => {
-        const own = saved.state[numbers[place]];
-        if (own === undefined) return;
-        const { step, ...tensors } = own;
-        const copies = Object.entries(tensors).filter((entry): entry is [string, Tensor] => isTensor(entry[1]));
-        noGrad(() => {
-          this.#state.set(parameter, {
-            step,
-            tensors: Object.fromEntries(
-              copies.map(([name, from]) => [name, hold(zerosLike(parameter).copy_(from.to(parameter.device)))]),
-            ),
-          });
+    const loaded = new Map<Tensor, ParameterState>();
+    noGrad(() => {
+      this.paramGroups.forEach((group, i) => {
+        group.params.forEach((parameter, place) => {
+          const own = saved.state[saved.paramGroups[i].params[place]];
+          if (own !== undefined) loaded.set(parameter, copyOfState(own, parameter));
         });
       });
     });
+    this.#state.clear();
+    for (const [parameter, own] of loaded) this.#state.set(parameter, own);
+    saved.paramGroups.forEach(({ params: _numbers, ...options }, i) => Object.assign(this.paramGroups[i], options));
   }
 
   /** As PyTorch prints optimizers. */
@@ -222,6 +220,23 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
   }
+}
+
+/** A parameter's state on the parameter's device. @throws ShapeError for a tensor of another shape */
+function copyOfState(
+  { step, ...tensors }: Readonly<{ step: number }> & Readonly<Record<string, Tensor | number>>,
+  parameter: Tensor,
+): ParameterState {
+  const copies: Record<string, Tensor> = {};
+  for (const [name, from] of Object.entries(tensors)) {
+    if (!isTensor(from)) continue;
+    if (!sameShape(from.shape, parameter.shape)) {
+      const [got, expected] = [from, parameter].map(({ shape }) => `[${shape.join(", ")}]`);
+      throw new ShapeError(`loaded state dict contains ${name} of shape ${got} for a parameter of shape ${expected}`);
+    }
+    copies[name] = hold(zerosLike(parameter).copy_(from.to(parameter.device)));
+  }
+  return { step, tensors: copies };
 }
 
 function isIterable(x: unknown): boolean {
@@ -248,12 +263,14 @@ export function withDefaults<D extends object, O extends object>(op: string, def
   return { ...defaults, ...options };
 }
 
-const shared = new Map<string, StepKernel>();
+const shared = new WeakMap<object, Map<string, StepKernel>>();
 
 /** Devices know a kernel by its identity: optimizers of one kind share theirs. */
-function sharedKernel(key: string, build: () => StepKernel): StepKernel {
-  let kernel = shared.get(key);
-  if (kernel === undefined) shared.set(key, (kernel = build()));
+function sharedKernel(kind: object, key: string, build: () => StepKernel): StepKernel {
+  let kernels = shared.get(kind);
+  if (kernels === undefined) shared.set(kind, (kernels = new Map()));
+  let kernel = kernels.get(key);
+  if (kernel === undefined) kernels.set(key, (kernel = build()));
   return kernel;
 }
 

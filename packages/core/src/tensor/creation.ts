@@ -6,7 +6,7 @@ import { assertOptions, isOptions, parameters, shown } from "../ops/arguments.ts
 import { apply } from "../ops/dispatch.ts";
 import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randOp } from "../ops/generate.ts";
 import type { GenerateAttrs, GenerateOp } from "../ops/kinds/generate.ts";
-import { dtypeOfNumber, isDType, isFloat, isInteger, itemSize, typedArray } from "./dtype.ts";
+import { dtypeOfNumber, getDefaultDtype, isDType, isFloat, isInteger, itemSize, typedArray } from "./dtype.ts";
 import type { DType, TypedArray } from "./dtype.ts";
 import { drawState, partOfBatch } from "./generator.ts";
 import { numelOf } from "./shape.ts";
@@ -26,18 +26,6 @@ export type SizeArguments = readonly (number | Shape | TensorOptions)[];
 
 /** Numbers, booleans, bigints, nested to any depth. */
 export type NestedData = number | bigint | boolean | readonly NestedData[];
-
-let floatDefault: DType = "float32";
-
-/** The dtype of new float tensors (`torch.set_default_dtype`). @throws DTypeError unless a float dtype */
-export function setDefaultDtype(dtype: DType): void {
-  if (!isDType(dtype) || !isFloat(dtype)) throw new DTypeError(`only floating-point types are supported as the default type, not ${String(dtype)}`);
-  floatDefault = dtype;
-}
-
-export function getDefaultDtype(): DType {
-  return floatDefault;
-}
 
 function sizesAndOptions(op: string, args: SizeArguments): { shape: Shape; options: TensorOptions } {
   const last = args[args.length - 1];
@@ -81,7 +69,7 @@ export function assertDType(op: string, device: Device, dtype: DType): void {
 /** A tensor with undefined contents (`torch.empty`). */
 export function empty(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("empty", args);
-  const { dtype = floatDefault, device, requiresGrad = false } = options;
+  const { dtype = getDefaultDtype(), device, requiresGrad = false } = options;
   const target = device === undefined ? defaultDevice() : deviceOf(device);
   assertDType("empty", target, dtype);
   const made = new Tensor(allocate(target, shape, dtype));
@@ -91,12 +79,12 @@ export function empty(...args: SizeArguments): Tensor {
 
 export function zeros(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("zeros", args);
-  return generated(fillOp, shape, options.dtype ?? floatDefault, options, [0]);
+  return generated(fillOp, shape, options.dtype ?? getDefaultDtype(), options, [0]);
 }
 
 export function ones(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("ones", args);
-  return generated(fillOp, shape, options.dtype ?? floatDefault, options, [1]);
+  return generated(fillOp, shape, options.dtype ?? getDefaultDtype(), options, [1]);
 }
 
 /** All elements `value`; the dtype follows the value unless given (`torch.full`). */
@@ -104,14 +92,9 @@ export function full(shape: Shape | number, value: number | bigint | boolean, op
   checkOptions("full", options);
   const sizes = typeof shape === "number" ? [shape] : [...shape];
   checkShape("full", sizes);
-  const dtype = options.dtype ?? inferred(value);
+  const dtype = options.dtype ?? dtypeOfNumber(value);
   if (typeof value === "bigint" && !Number.isSafeInteger(Number(value))) return tensor(value, { ...options, dtype }).expand(sizes).clone();
   return generated(fillOp, sizes, dtype, options, [Number(value)]);
-}
-
-function inferred(value: number | bigint | boolean): DType {
-  const dtype = dtypeOfNumber(value);
-  return dtype === "float32" ? floatDefault : dtype;
 }
 
 /** The identity matrix, or its first `m` columns. */
@@ -120,7 +103,7 @@ export function eye(n: number, ...args: readonly (number | TensorOptions)[]): Te
   const options = args.find((arg) => typeof arg !== "number") ?? {};
   checkOptions("eye", options);
   checkShape("eye", [n, m]);
-  return generated(eyeOp, [n, m], options.dtype ?? floatDefault, options, [Math.max(m, 1)]);
+  return generated(eyeOp, [n, m], options.dtype ?? getDefaultDtype(), options, [Math.max(m, 1)]);
 }
 
 /**
@@ -136,9 +119,10 @@ export function arange(...args: readonly (number | TensorOptions)[]): Tensor {
   const [start, end, step = 1] = exact.length === 1 ? [0, exact[0]] : exact;
   if (step === 0) throw new ValueError("step must be nonzero", { op: "arange" });
   if (!Number.isFinite(start) || !Number.isFinite(end)) throw new ValueError(`unsupported range: ${start} -> ${end}`, { op: "arange" });
+  if (Number.isNaN(step)) throw new ValueError("step must be a number, got NaN", { op: "arange" });
   if ((end - start) * step < 0) throw new ValueError("upper bound and larger bound inconsistent with step sign", { op: "arange" });
   const whole = [start, end, step].every((value) => Number.isInteger(value) && !Object.is(value, -0));
-  const dtype = options.dtype ?? (whole ? "int64" : floatDefault);
+  const dtype = options.dtype ?? (whole ? "int64" : getDefaultDtype());
   return generated(arangeOp, [Math.ceil((end - start) / step)], dtype, options, [start, step]);
 }
 
@@ -147,13 +131,13 @@ export function linspace(start: number, end: number, steps: number, options: Ten
   checkOptions("linspace", options);
   checkShape("linspace", [steps]);
   const step = steps > 1 ? (end - start) / (steps - 1) : 0;
-  return generated(linspaceOp, [steps], options.dtype ?? floatDefault, options, [start, steps === 1 ? start : end, step, steps]);
+  return generated(linspaceOp, [steps], options.dtype ?? getDefaultDtype(), options, [start, steps === 1 ? start : end, step, steps]);
 }
 
 /** `steps` powers of `base`, with exponents from `start` to `end` (`torch.logspace`). */
 export function logspace(start: number, end: number, steps: number, ...args: readonly unknown[]): Tensor {
   const { base = 10, dtype, device, requiresGrad = false } = parameters<{ base?: number } & TensorOptions>("logspace", ["base", "dtype", "device", "requiresGrad"], args);
-  const target = dtype ?? floatDefault;
+  const target = dtype ?? getDefaultDtype();
   const exponents = linspace(start, end, steps, { dtype: "float64", device });
   const made = exponents.mul(Math.log(base)).exp().to(target).detach();
   if (requiresGrad) made.requiresGrad = true;
@@ -169,7 +153,7 @@ function assertFloat(op: string, dtype: DType): void {
 /** Uniform numbers in [0, 1). */
 export function rand(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("rand", args);
-  const { dtype = floatDefault } = options;
+  const { dtype = getDefaultDtype() } = options;
   assertFloat("rand", dtype);
   return generated(randOp, shape, dtype, options, drawState(), partOfBatch(shape));
 }
@@ -177,7 +161,7 @@ export function rand(...args: SizeArguments): Tensor {
 /** Numbers of the standard normal distribution. */
 export function randn(...args: SizeArguments): Tensor {
   const { shape, options } = sizesAndOptions("randn", args);
-  const { dtype = floatDefault } = options;
+  const { dtype = getDefaultDtype() } = options;
   assertFloat("randn", dtype);
   return generated(randnOp, shape, dtype, options, drawState(), partOfBatch(shape));
 }
@@ -354,14 +338,13 @@ function ragged(expected: number, got: string, depth: number): ShapeError {
 
 function dtypeOf(flat: Flat, wantsFloat: boolean): DType {
   if (ArrayBuffer.isView(flat)) return dtypeOfArray(flat);
-  let dtype: DType = flat.length === 0 ? "float32" : "bool";
+  let dtype: DType = flat.length === 0 ? getDefaultDtype() : "bool";
   for (const item of flat) {
     const own = dtypeOfNumber(item);
-    if (own === "float32") return floatDefault;
+    if (isFloat(own)) return own;
     if (own === "int64") dtype = "int64";
   }
-  if (dtype === "float32" || (wantsFloat && isInteger(dtype))) return floatDefault;
-  return dtype;
+  return wantsFloat && isInteger(dtype) ? getDefaultDtype() : dtype;
 }
 
 function assertLong(value: bigint): bigint {

@@ -91,14 +91,28 @@ export function resultType(operands: readonly Promotable[]): DType {
   return result;
 }
 
-/** The dtype a JavaScript number, bigint or boolean brings to an op: floats are float32, whole numbers int64. */
+let floatDefault: DType = "float32";
+
+/** The dtype of new float tensors (`torch.set_default_dtype`). @throws DTypeError unless a float dtype */
+export function setDefaultDtype(dtype: DType): void {
+  if (!isDType(dtype) || !isFloat(dtype)) {
+    throw new DTypeError(`only floating-point types are supported as the default type, not ${String(dtype)}`);
+  }
+  floatDefault = dtype;
+}
+
+export function getDefaultDtype(): DType {
+  return floatDefault;
+}
+
+/** The dtype a JavaScript number, bigint or boolean brings to an op: whole numbers are int64, others the default. */
 export function dtypeOfNumber(value: number | bigint | boolean): DType {
   if (typeof value === "boolean") return "bool";
   if (typeof value === "bigint") return "int64";
-  return Number.isInteger(value) && !Object.is(value, -0) ? "int64" : "float32";
+  return Number.isInteger(value) && !Object.is(value, -0) ? "int64" : floatDefault;
 }
 
 /** What an op that makes fractions (division, mean, exp) computes in, given its promoted operand dtype. */
 export function floatingType(dtype: DType): DType {
-  return isFloat(dtype) ? dtype : "float32";
+  return isFloat(dtype) ? dtype : floatDefault;
 }

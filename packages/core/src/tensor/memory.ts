@@ -11,7 +11,8 @@ import { Tensor } from "./tensor.ts";
 
 /**
  * Runs `body`, which is synchronous, and frees every tensor made in it except those that it returns (in arrays and plain objects
- * too), their gradients, and parameters' `.grad`.
+ * too), their gradients, and parameters' `.grad`. What a returned tensor's graph
+ * has saved is freed too: `backward()` belongs inside.
  */
 export function tidy<R>(body: () => R): R {
   return collectStorages(body, (result, made) => {

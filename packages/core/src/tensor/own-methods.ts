@@ -94,8 +94,12 @@ export const methods = {
   /** Elements between the storage's start and this tensor's first element. */
   storageOffset: (x: Tensor): number => localOf(x, "storageOffset").offset,
 
-  /** Adds the gradients of this tensor with respect to the graph's leaves to their `.grad`. */
-  backward: (x: Tensor, gradient?: Tensor, options: BackwardOptions = {}): void => backward([x], [gradient], options),
+  /**
+   * Adds the gradients of this tensor with respect to the graph's leaves to their `.grad`: `loss.backward()`,
+   * `loss.backward({ retainGraph: true })`, `y.backward(gradient, { retainGraph: true })`.
+   */
+  backward: (x: Tensor, gradient?: Tensor | BackwardOptions, options: BackwardOptions = {}): void =>
+    gradient === undefined || isTensor(gradient) ? backward([x], [gradient], options) : backward([x], [], gradient),
   /** The same data without history; writes to one show in the other. */
   detach: (x: Tensor): Tensor => new Tensor(x.value),
   detach_: (x: Tensor): Tensor => {

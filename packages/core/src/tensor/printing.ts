@@ -5,7 +5,7 @@
 
 import { ShapeError, ValueError } from "../errors.ts";
 import { formatExponential, formatFixed } from "./decimal.ts";
-import { isFloat, type DType } from "./dtype.ts";
+import { getDefaultDtype, isFloat, type DType } from "./dtype.ts";
 
 /** torch.set_printoptions's settings. */
 export interface PrintOptions {
@@ -225,7 +225,7 @@ function suffixesOf(tensor: PrintableTensor, empty: boolean): string[] {
   if (device !== undefined) suffixes.push(`device='${device}'`);
   if (empty && shape.length !== 1) suffixes.push(`size=(${shape.join(", ")})`);
   // Elements tell float32, int64 and bool apart from the rest; without elements only the default goes unsaid.
-  const evident = dtype === "float32" || (!empty && (dtype === "int64" || dtype === "bool"));
+  const evident = dtype === getDefaultDtype() || (!empty && (dtype === "int64" || dtype === "bool"));
   if (!evident) suffixes.push(`dtype=torch.${dtype}`);
   if (gradFn !== undefined) suffixes.push(`grad_fn=<${gradFn}>`);
   else if (requiresGrad) suffixes.push("requires_grad=True");

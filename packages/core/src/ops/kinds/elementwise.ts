@@ -7,7 +7,7 @@ import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
 import type { InnerStride, Kernel } from "../../kernel/ir.ts";
 import { argumentWords } from "../../kernel/ir.ts";
-import { dtypeOfNumber, dtypes, floatingType, resultType } from "../../tensor/dtype.ts";
+import { dtypeOfNumber, dtypes, floatingType, getDefaultDtype, resultType } from "../../tensor/dtype.ts";
 import type { DType, Promotable } from "../../tensor/dtype.ts";
 import { broadcastShapes, broadcastStrides, isContiguous, numelOf, sameShape } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
@@ -240,7 +240,8 @@ function typeRule(name: string, { type = "same", refuses = [], conditions = 0 }:
   };
   const known = new Map<number, Types>();
   return (inputs) => {
-    let key = 1;
+    // Numbers, and fractions of whole numbers, are of the default dtype.
+    let key = getDefaultDtype() === "float64" ? 2 : 1;
     for (let i = conditions; i < inputs.length; i++) {
       const input = inputs[i];
       if (typeof input === "number") key = key * 32 + 24 + (Number.isInteger(input) && !Object.is(input, -0) ? 1 : 0);

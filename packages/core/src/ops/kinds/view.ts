@@ -173,8 +173,11 @@ export function defineScatter<A>(view: ViewOp<A>): Op<A> {
   return op;
 }
 
-/** Another look at a value's memory. */
+/** Another look at a value's memory. @throws ShapeError for fractions and NaN, which would look beside it */
 export function viewOf(value: LocalValue, { shape, strides, offset }: Geometry): LocalValue {
+  if (!Number.isInteger(offset) || !shape.every(Number.isInteger) || !strides.every(Number.isInteger)) {
+    throw new ShapeError(`a view's sizes and places must be whole numbers, got a view of shape [${shape.join(", ")}]`);
+  }
   return new LocalValue(value.storage, value.dtype, shape, strides, offset);
 }
 
@@ -186,7 +189,11 @@ function mappedGeometry<A>(map: (shape: Shape, attrs: A) => ViewMap): (input: Ge
       known = { shape, attrs, map: map(shape, attrs) };
     const { dims, start } = known.map;
     let at = offset;
-    start?.forEach((index, dim) => (at += index * strides[dim]));
+    start?.forEach((index, dim) => {
+      // Times a stride a fraction may come out whole, and beside the tensor.
+      if (!Number.isInteger(index)) throw new ShapeError(`an index must be a whole number, got ${index}`);
+      at += index * strides[dim];
+    });
     return {
       shape: dims.map(({ size }) => size),
       strides: dims.map(({ along }) => {
