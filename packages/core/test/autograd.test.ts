@@ -402,4 +402,32 @@ describe("size and place", () => {
     expect(kept[0]).toBeLessThan(5000);
     for (const bytes of kept.slice(1)) expect(bytes).toBeLessThan(1000);
   });
+
+  it("a pass holds one sum for a tensor that is used many times, not every addend", () => {
+    const { device } = leaf(1);
+    const shared = ones([1000], { requiresGrad: true });
+    const first = ones([1000], { requiresGrad: true });
+    let last = 0;
+    let h = first;
+    for (let i = 0; i < 50; i++) {
+      h = h.mul(shared);
+      if (i === 0) h.registerHook(() => void (last = device.bytesIssued));
+    }
+    const y = h.sum();
+    const before = device.bytesIssued;
+    y.backward();
+    expect(last - before).toBeLessThan(10 * 4000);
+    expect(Number(shared.grad?.sum().itemSync())).toBe(50_000);
+  });
+
+  it("backward takes its options with and without a gradient, and no others", () => {
+    const x = leaf(1, 2);
+    const y = x.mul(x).sum();
+    y.backward({ retainGraph: true });
+    y.backward(undefined, { retainGraph: true });
+    y.backward(tensor(1, { dtype: "float32" }));
+    expect(x.grad?.tolistSync()).toEqual([6, 12]);
+    expect(() => y.backward({ retain_graph: true } as never)).toThrow("unexpected option 'retain_graph'");
+    expect(() => grad(y, x, { retain_graph: true } as never)).toThrow("unexpected option 'retain_graph'");
+  });
 });

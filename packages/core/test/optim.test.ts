@@ -233,6 +233,44 @@ test("a schedule takes gamma by position or by name, and refuses what is no numb
   expect(() => new StepLR(new nn.Linear(1, 1) as never, 1)).toThrow("a Linear is not an Optimizer");
 });
 
+test("a step that is refused was none, nor was a checkpoint that does not fit", () => {
+  const parameter = new nn.Parameter(core.ones([2]));
+  const adam = new optim.Adam([parameter], { lr: 0.1 });
+  const step = (): void => {
+    parameter.grad = core.ones([2]);
+    adam.step();
+  };
+  step();
+  const saved = adam.stateDict();
+  const wrong = new nn.Parameter(core.ones([1]));
+  const other = new optim.Adam([wrong], { lr: 7 });
+  wrong.grad = core.ones([1]);
+  other.step();
+  expect(() => adam.loadStateDict(other.stateDict() as never)).toThrow("expAvg of shape [1] for a parameter of shape [2]");
+  expect(adam.stateDict()).toEqual(saved);
+  const disposed = core.ones([2]);
+  parameter.grad = disposed;
+  disposed.dispose();
+  expect(() => adam.step()).toThrow(core.DisposedError);
+  expect(adam.stateOf(parameter)?.step).toBe(1);
+});
+
+test("optimizers of two classes with one name have kernels of their own", () => {
+  const Namesake = { SGD: class SGD extends optim.RMSprop {} }.SGD;
+  const [a, b] = [new nn.Parameter(core.ones([1])), new nn.Parameter(core.ones([1]))];
+  a.grad = core.ones([1]).mul(2);
+  b.grad = core.ones([1]).mul(2);
+  new optim.SGD([a], { lr: 0.5 }).step();
+  new Namesake([b], { lr: 0.5, alpha: 0 }).step();
+  expect([a.tolistSync(), b.tolistSync()]).toEqual([[0], [0.5]]);
+});
+
+test("a schedule that gives no number is refused and changes no rate", () => {
+  const sgd = new optim.SGD([new nn.Parameter(core.ones([1]))], { lr: 0.25 });
+  expect(() => new optim.lrScheduler.LinearLR(sgd, { totalIters: 0 })).toThrow("learning rate of epoch 0 would be NaN");
+  expect(sgd.paramGroups[0].lr).toBe(0.25);
+});
+
 test("an optimizer prints its options as PyTorch's", () => {
   const text = String(new optim.Adam([new nn.Parameter(core.ones([1]))]));
   expect(text).toContain("    amsgrad: False\n    betas: (0.9, 0.999)\n    eps: 1e-08\n");

@@ -143,6 +143,11 @@ describe("refusals say what PyTorch says", () => {
   it.each<[string, (x: Tensor) => unknown, RegExp]>([
     ["view of a transpose", (x) => x.t().view(6), /view size is not compatible.*Use \.reshape\(\.\.\.\) instead/],
     ["select out of range", (x) => x.select(0, 2), /index 2 out of range for tensor of size \[2, 3\] at dimension 0/],
+    ["narrow from a fraction", (x) => x.narrow(0, 0.5, 1), /must be a whole number, got 0\.5/],
+    ["split by a fraction", (x) => x.split(1.5), /whole number/],
+    ["slices of NaN", (x) => x.narrow(0, 0, NaN), /whole numbers/],
+    ["windows a fraction apart", (x) => x.unfold(1, 2, 0.5), /whole numbers/],
+    ["roll by a fraction", (x) => x.roll(0.5, 0), /shifts must be whole numbers/],
     ["narrow too long", (x) => x.narrow(1, 2, 2), /start \(2\) \+ length \(2\) exceeds dimension size \(3\)/],
     ["expand of a size", (x) => x.expand(2, 4), /must match the existing size \(3\) at non-singleton dimension 1/],
     ["write to an expanded view", (x) => noGrad(() => x.select(0, 0).expand(4, 3).add_(1)), /single memory location/],

@@ -3,6 +3,7 @@ import { copyInto, device as deviceOf, DeviceError, local, TroupeError } from "@
 import type { Executor, LocalValue, Meta, Op, Value } from "@troupe/core/executor";
 import { decide } from "./decide.ts";
 import type { Plan } from "./decide.ts";
+import type { Layout } from "./layout.ts";
 import type { DeviceMesh } from "./mesh.ts";
 import { readParts } from "./read.ts";
 import { arrange, collect, copyOf, everywhere, redistribute, settleAll, spread } from "./redistribute.ts";
@@ -76,6 +77,22 @@ function arranged(plan: Plan<never>, operands: readonly Operand[]): (Parts | num
   });
 }
 
+/**
+ * Finishes reductions of memory that the plan would read both ways, pending in one place and finished in another (as
+ * `a.mul(a)` of a sum over devices): finishing is done in place, so both would find it finished.
+ * @returns whether there was any, so that the plan is void
+ */
+function settleShared(wanted: readonly (Layout | undefined)[], operands: readonly Operand[]): boolean {
+  const shared = operands.filter(
+    (one, i): one is ShardedValue =>
+      isSharded(one) &&
+      one.memory.pending.some((reduction) => reduction !== undefined) &&
+      operands.some((other, j) => isSharded(other) && other.memory === one.memory && wanted[j] !== wanted[i]),
+  );
+  for (const value of shared) value.settle();
+  return shared.length > 0;
+}
+
 function issue<A>(plan: Plan<A>, parts: readonly (Parts | number)[], attrs: A, target?: ShardedValue): LocalValue[][] {
   return plan.runs.map((run, rank) =>
     run(
@@ -92,11 +109,13 @@ function compute<A>(op: Op<A>, operands: readonly Operand[], attrs: A, mesh: Dev
   if (steps !== undefined) {
     return keepingResults(() => [steps((inner, inputs, own) => compute(inner, inputs, own, mesh)[0])]);
   }
-  const plan = decide(mesh, op, lyingOf(operands), attrs);
+  let plan = decide(mesh, op, lyingOf(operands), attrs);
+  if (settleShared(plan.inputs, operands)) plan = decide(mesh, op, lyingOf(operands), attrs);
+  const { outputs } = plan;
   const scope = op.isView || !isArranged(plan, operands) ? keepingResults : owningResults;
   return scope(() => {
     const results = issue(plan, arranged(plan, operands), attrs);
-    return plan.outputs.map((layout, i) => {
+    return outputs.map((layout, i) => {
       const parts = results.map((ofRank) => ofRank[i]);
       return op.isView ? viewed(operands[0], layout, parts) : new ShardedValue(layout, parts);
     });
@@ -137,6 +156,9 @@ function computeInto<A>(op: Op<A>, operands: readonly Operand[], attrs: A, targe
     let plan = decide(mesh, op, lyingOf(operands), attrs, target.layout);
     if (plan === undefined && target.memory.pending.some((reduction) => reduction !== undefined)) {
       target.settle();
+      plan = decide(mesh, op, lyingOf(operands), attrs, target.layout);
+    }
+    if (plan !== undefined && settleShared([...plan.inputs, plan.outputs[0]], [...operands, target])) {
       plan = decide(mesh, op, lyingOf(operands), attrs, target.layout);
     }
     if (plan !== undefined) {

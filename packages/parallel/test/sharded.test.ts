@@ -127,6 +127,17 @@ describe("a sum over devices", () => {
     expect(view.tolistSync()).toEqual([[30, 35, 40]]);
   });
 
+  test("means one thing where it stands in two places of one op", () => {
+    const sums = (): Tensor => distributeTensor(matrix(), pair, [shard(0)]).sum(0);
+    const [a, b, c] = [sums(), sums(), sums()];
+    expect(textOf(a)).toBe("P(sum)");
+    expect(a.mul(a).tolistSync()).toEqual([900, 1225, 1600]);
+    expect(b.div(b).tolistSync()).toEqual([1, 1, 1]);
+    expect(c.mul_(c).tolistSync()).toEqual([900, 1225, 1600]);
+    const d = sums();
+    expect(d.matmul(d).itemSync()).toBe(3725);
+  });
+
   test("goes straight to shards", () => {
     const { allReduce, reduceScatter } = collectiveCounts();
     const spread = redistribute(pendingSum(pair), [shard(0)]);

@@ -143,7 +143,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   #kernel(group: ParamGroup<O>, dtype: ParameterType): StepKernel {
     const { key, build } = this.kernelOf(group, dtype);
     // The method stands for the kind of optimizer: a class' name may be another class' too, in minified code above all.
-    return sharedKernel(this.kernelOf, `${dtype} ${key}`, build);
+    return sharedKernel(Reflect.get(this, "kernelOf"), `${dtype} ${key}`, build);
   }
 
   /** Forgets the gradients of all parameters; with `setToNone: false` they become zeros. */
