@@ -55,7 +55,7 @@ export function openDevices(): readonly Device[] {
 export function device(name: string | Device): Device {
   if (typeof name !== "string") {
     if (typeof (name as Partial<Device> | undefined)?.assertOpen !== "function") {
-      throw new DeviceError(`a device or its name is wanted, not ${String(name)}`, { remedy: 'For instance "cpu:1".' });
+      throw new DeviceError(`a device or its name is wanted, not ${typeof name}`, { remedy: 'For instance "cpu:1".' });
     }
     // A closed one must not stand for a new one of its name.
     name.assertOpen();
