@@ -31,4 +31,4 @@ export type { ContractOp } from "./ops/kinds/contract.ts";
 export type { ConvolutionOp } from "./ops/kinds/convolution.ts";
 export { viewOf, type AdjointAttrs, type ViewMap, type ViewOp } from "./ops/kinds/view.ts";
 export type { NllAttrs } from "./ops/nll.ts";
-export { diagonalOp, selectOp, sliceOp, unfoldOp } from "./ops/view.ts";
+export { diagonalOp, selectOp, sliceOp, unfoldOp } from "./ops/parts.ts";

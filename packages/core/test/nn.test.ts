@@ -79,6 +79,30 @@ describe("what is inside a module", () => {
     expect(Object.keys(tied.stateDict())).toEqual(["0.weight", "1.weight"]);
   });
 
+  test("a parameter's field takes parameters and null, in layers at once, in other modules once they were listed", () => {
+    const layer = new nn.Linear(2, 2);
+    const weight = new nn.Parameter(core.zeros([2, 2]));
+    layer.weight = weight;
+    layer.bias = null;
+    expect([...layer.namedParameters()]).toEqual([["weight", weight]]);
+    expect(() => (layer.weight = core.ones([2, 2]) as never)).toThrow("cannot assign a Tensor as parameter 'weight'");
+    expect(layer.parameters()).toEqual([weight]);
+
+    const net = new Net();
+    expect(net.parameters()).toContain(net.scale);
+    expect(() => Reflect.set(net, "scale", core.ones([1]))).toThrow("cannot assign a Tensor as parameter 'scale'");
+    expect(() => (net.counter = 3 as never)).toThrow("cannot assign 3 as buffer 'counter' (a Tensor or null is required)");
+    net.counter = core.tensor(5);
+    expect(net.stateDict().counter.itemSync()).toBe(5);
+
+    const bare = new nn.ReLU();
+    bare.registerParameter("slope", weight);
+    bare.registerParameter("absent", null);
+    expect(Object.keys(bare.stateDict())).toEqual(["slope"]);
+    expect(() => bare.registerParameter("forward", weight)).toThrow("attribute 'forward' already exists");
+    expect(() => bare.registerBuffer("slope", weight)).toThrow("attribute 'slope' already exists");
+  });
+
   test("train and eval reach all modules, apply visits children first", () => {
     const net = new Net().eval();
     expect(net.modules().map(({ training }) => training)).toEqual(net.modules().map(() => false));

@@ -90,6 +90,118 @@ describe("twelve steps end where PyTorch's end", () => {
   }
 });
 
+/** A gradient that a label out of range spoilt. */
+const spoilt = (like: core.Tensor): core.Tensor =>
+  nn.functional
+    .crossEntropy(core.zeros([1, 2]), core.tensor([7]))
+    .mul(core.ones([1]))
+    .expand(like.shape)
+    .to(like.dtype);
+
+/** A step that the last parameter's gradient spoils. */
+async function skippedStep(optimizer: optim.Optimizer, params: readonly core.Tensor[]): Promise<void> {
+  const [last] = params.toReversed();
+  const good = last.grad;
+  last.grad = spoilt(last);
+  optimizer.step();
+  await expect(params[0].data()).rejects.toThrow("index 7 is out of range");
+  last.grad = good;
+}
+
+/** The counts that a state dict holds, without repeats. */
+const countsOf = (optimizer: optim.Optimizer): number[] => [
+  ...new Set(Object.values(optimizer.stateDict().state).flatMap(({ step }) => (step instanceof core.Tensor ? [step.itemSync()] : []))),
+];
+
+describe("skipped steps, the first one too, leave PyTorch's result as it is", () => {
+  for (const { optimizer, options, dtype, params: expected } of fixture.cases) {
+    test(`${optimizer} ${JSON.stringify(options)} in ${dtype}`, async () => {
+      const params = fixture.shapes.map((shape, number) => start(shape, number, dtype));
+      const made = make(optimizer, params, options);
+      for (let step = 0; step < fixture.steps; step++) {
+        params.forEach((parameter, number) => (parameter.grad = gradient(parameter.shape, number, step, dtype)));
+        if (step === 0 || step === 4) await skippedStep(made, params);
+        made.step();
+      }
+      const distances = params.map((parameter, i) => distance([...parameter.dataSync()].map(Number), expected[i]));
+      expect(Math.max(...distances)).toBeLessThanOrEqual(dtype === "float32" ? 1e-6 : 1e-12);
+      const isCounted = optimizer !== "SGD" || options.dampening !== undefined;
+      expect(countsOf(made)).toEqual(isCounted ? [fixture.steps] : []);
+    });
+  }
+});
+
+describe("a count of steps", () => {
+  const step = (optimizer: optim.Optimizer, params: readonly core.Tensor[], number: number): void => {
+    params.forEach((parameter, i) => (parameter.grad = gradient(parameter.shape, i, number, "float32")));
+    optimizer.step();
+    for (const parameter of params) parameter.grad = undefined;
+  };
+
+  test("costs one launch, whatever the number of parameters", () => {
+    const messages = (count: number): number => {
+      const params = Array.from({ length: count }, (_, number) => start([2], number, "float32"));
+      const adam = new optim.Adam(params);
+      step(adam, params, 0);
+      params.forEach((parameter, i) => (parameter.grad = gradient([2], i, 1, "float32")));
+      const before = device.stats().messages;
+      adam.step();
+      return device.stats().messages - before;
+    };
+    // The guard, the count, and a launch each.
+    expect([messages(1), messages(9)]).toEqual([3, 11]);
+  });
+
+  test("is a parameter's own where it sat out", () => {
+    const pairs = (): nn.Parameter[] => [0, 1].map((number) => start([3], number, "float32"));
+    const together = pairs();
+    const both = new optim.Adam(together, { lr: 0.1 });
+    const alone = pairs();
+    const own = alone.map((parameter) => new optim.Adam([parameter], { lr: 0.1 }));
+    for (const [number, taking] of [[0, 1], [0], [0, 1], [1], [1], [0, 1]].entries()) {
+      step(both, taking.map((i) => together[i]), number);
+      taking.forEach((i, place) => {
+        alone[i].grad = gradient([3], place, number, "float32");
+        own[i].step();
+      });
+    }
+    expect(together.map((parameter) => parameter.tolistSync())).toEqual(alone.map((parameter) => parameter.tolistSync()));
+    expect(together.map((parameter) => both.stateOf(parameter)?.step?.itemSync())).toEqual([4, 5]);
+  });
+
+  test("follows its parameter to another device", () => {
+    const [stays, moves] = [start([3], 0, "float32"), start([3], 0, "float32")];
+    const optimizers = [stays, moves].map((parameter) => new optim.AdamW([parameter], { lr: 0.1 }));
+    for (let number = 0; number < 4; number++) {
+      if (number === 2) moves.replaceValue(moves.detach().to(other).value);
+      step(optimizers[0], [stays], number);
+      moves.grad = gradient([3], 0, number, "float32").to(moves.device);
+      optimizers[1].step();
+    }
+    expect(moves.tolistSync()).toEqual(stays.tolistSync());
+    expect(optimizers[1].stateOf(moves)?.step?.device).toBe(other);
+  });
+
+  test("is loaded as PyTorch saves it, one tensor a parameter, and shared again", () => {
+    const params = [start([2], 0, "float32"), start([2], 1, "float32")];
+    const saved = new optim.Adam(params);
+    step(saved, params, 0);
+    const { state, paramGroups } = saved.stateDict();
+    const apart = Object.fromEntries(
+      Object.entries(state).map(([number, own]) => [number, { ...own, step: core.tensor(7, { dtype: "float32" }) }]),
+    );
+    const loaded = new optim.Adam(params);
+    loaded.loadStateDict({ state: apart, paramGroups });
+    step(loaded, params, 1);
+    const [first, second] = params.map((parameter) => loaded.stateOf(parameter)?.step);
+    expect(first).toBe(second);
+    expect(first?.itemSync()).toBe(8);
+    const refused = { state: { 0: { ...state[0], step: -1 } }, paramGroups };
+    expect(() => loaded.loadStateDict(refused)).toThrow("step -1, which is no number of steps");
+    expect(first?.itemSync()).toBe(8);
+  });
+});
+
 describe("learning rates follow PyTorch's schedules", () => {
   const makers: Readonly<
     Record<string, (optimizer: optim.Optimizer, options: Readonly<Record<string, never>>) => LRScheduler>
@@ -252,7 +364,7 @@ test("a step that is refused was none, nor was a checkpoint that does not fit", 
   parameter.grad = disposed;
   disposed.dispose();
   expect(() => adam.step()).toThrow(core.DisposedError);
-  expect(adam.stateOf(parameter)?.step).toBe(1);
+  expect(adam.stateOf(parameter)?.step?.itemSync()).toBe(1);
 });
 
 test("optimizers of two classes with one name have kernels of their own", () => {

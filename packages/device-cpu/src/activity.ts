@@ -17,6 +17,11 @@ export function createActivity(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(devices * 4));
 }
 
+/** Says that a device does nothing: its threads have ended, perhaps in the middle of a launch. */
+export function endActivity(words: Int32Array, device: number): void {
+  Atomics.store(words, device % devices, never);
+}
+
 function now(): number {
   return (Date.now() & 0x7fffffff) + 1;
 }
@@ -28,7 +33,7 @@ export class Activity {
   constructor(words: Int32Array, device: number) {
     this.#words = words;
     this.#own = device % devices;
-    words[this.#own] = never;
+    endActivity(words, device);
   }
 
   begin(): void {

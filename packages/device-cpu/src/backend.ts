@@ -6,6 +6,7 @@ import {
 import type { Activity } from "./activity.ts";
 import { accumulateKernel, pieceBytes, runAccumulation } from "./accumulate.ts";
 import { Allocator, blockBytes, granularity } from "./allocator.ts";
+import type { ShareCode } from "./code.ts";
 import { Heap, heapStart } from "./heap.ts";
 import { Launcher } from "./launcher.ts";
 import { matmul } from "./routines/matmul.ts";
@@ -30,8 +31,8 @@ export interface BackendOptions {
   /** The memory's greatest size in bytes. */
   readonly memoryLimit: number;
   readonly activity: Activity;
-  /** Sends code to the helpers. */
-  readonly shareCode?: (serial: number, module: WebAssembly.Module) => void;
+  /** Sends code to the helpers, if there are any. */
+  readonly shareCode?: ShareCode;
 }
 
 class PreparedKernel implements Prepared {
@@ -57,7 +58,7 @@ export class CpuBackend implements Backend {
   /** Bytes of blocks that the backend took for itself. */
   #ownBytes = 0;
 
-  constructor({ memory, threads, memoryLimit, activity, shareCode }: BackendOptions) {
+  constructor({ memory, threads, memoryLimit, activity, shareCode = () => undefined }: BackendOptions) {
     this.#heap = new Heap(memory);
     this.#allocator = new Allocator(heapStart(threads), (end) => this.#heap.grow(end, memoryLimit));
     this.#team = new Team(this.#heap, threads);
@@ -67,7 +68,7 @@ export class CpuBackend implements Backend {
       activity,
       allocate: (bytes) => this.#allocateOwn(bytes),
       free: (block, bytes) => this.#freeOwn(block, bytes),
-      shareCode: (serial, module) => shareCode?.(serial, module),
+      shareCode,
     });
   }
 

@@ -2,6 +2,7 @@
 import { MessageChannel } from "node:worker_threads";
 import { type Remote, wrap } from "comlink";
 import { type ActorBoot, controlEndpoint, type Host, type HostSpec } from "@troupe/core/device";
+import { endActivity } from "./activity.ts";
 import { Crew } from "./crew.ts";
 import { Heap } from "./heap.ts";
 import type { ActorTask, Control, CpuSpec, HelperTask, Statistics } from "./tasks.ts";
@@ -28,6 +29,7 @@ class CpuHost implements Host {
     channel.port1.unref();
     this.#reported = crew.ended.then((cause) => {
       channel.port1.close();
+      endActivity(spec.activity, spec.index);
       if (this.#crew !== crew) return;
       this.#crew = undefined;
       this.#spec.onDeath(cause);

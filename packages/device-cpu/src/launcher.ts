@@ -5,6 +5,7 @@
 import { availableParallelism } from "node:os";
 import { InternalError, type Fault } from "@troupe/core/device";
 import type { Activity } from "./activity.ts";
+import type { ShareCode } from "./code.ts";
 import { argumentBytes, argumentsStart, type Heap, scratchBytes, scratchOf } from "./heap.ts";
 import type { Launch } from "./routines/routine.ts";
 import type { Team } from "./team.ts";
@@ -23,7 +24,6 @@ interface Compiled {
   readonly serial: number;
   readonly module: WebAssembly.Module;
   readonly run: RunKernel;
-  shared: boolean;
 }
 
 /** Temporary memory of a rank beyond its scratch. */
@@ -40,8 +40,7 @@ export interface LauncherHost {
   /** Memory for workspace. @throws BackendOutOfMemory */
   allocate(bytes: number): number;
   free(block: number, bytes: number): void;
-  /** Sends code to every helper before the first launch that names it. */
-  shareCode(serial: number, module: WebAssembly.Module): void;
+  readonly shareCode: ShareCode;
 }
 
 export class Launcher {
@@ -65,7 +64,7 @@ export class Launcher {
     const module = new WebAssembly.Module(program.bytes);
     const { heap } = this.#host;
     const run = instantiate(module, heap.memory);
-    const compiled: Compiled = { serial: ++this.#serials, module, run, shared: false };
+    const compiled: Compiled = { serial: ++this.#serials, module, run };
     return (words, at, block) => {
       const extent = program.extent(words, at);
       if (extent === 0) return undefined;
@@ -114,7 +113,7 @@ export class Launcher {
   #split(
     program: Program, code: Compiled, threads: number, extent: number, words: Int32Array, at: number,
   ): Fault | undefined {
-    const { heap, team } = this.#host;
+    const { heap, shareCode, team } = this.#host;
     const bytes = program.scratchBytes(words, at);
     const scratches: number[] = [];
     for (let rank = 0; rank < threads; rank++) {
@@ -122,15 +121,12 @@ export class Launcher {
       heap.words[(scratch >>> 2) + Scratch.fault] = 0;
       scratches.push(scratch);
     }
-    if (!code.shared) {
-      this.#host.shareCode(code.serial, code.module);
-      code.shared = true;
-    }
     this.splitLaunches += 1;
     const alignment = extent >= threads * partAlignment * 4 ? partAlignment : 1;
     const bound = (rank: number) =>
       rank === threads ? extent : Math.floor((extent * rank) / threads / alignment) * alignment;
     for (let rank = 1; rank < threads; rank++) {
+      shareCode(rank, code.serial, code.module);
       team.start(rank, code.serial, argumentsStart, bound(rank), bound(rank + 1), scratches[rank]);
     }
     let trapped = false;

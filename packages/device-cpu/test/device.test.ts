@@ -1,6 +1,12 @@
-import { type Device, device, DeviceError, OutOfMemoryError, ValueError } from "@troupe/core/device";
+import { ones } from "@troupe/core";
+import {
+  createDevice, type Device, device, DeviceError, DeviceLostError, dtypes, OutOfMemoryError, ValueError,
+} from "@troupe/core/device";
 import { afterAll, describe, expect, test } from "vitest";
+import { createActivity } from "../src/activity.ts";
+import { createMemory } from "../src/heap.ts";
 import { cpu } from "../src/index.ts";
+import type { CpuSpec } from "../src/tasks.ts";
 import { binaryKernel } from "./kernels.ts";
 
 const made: Device[] = [];
@@ -75,6 +81,29 @@ describe("cpu()", () => {
     const target = open({ index: 5, threads: 1 });
     double(target);
     expect(await target.statistics()).toMatchObject({ launches: 1, splitLaunches: 0, compiled: 1 });
+  });
+
+  test("a device that was given up in the middle of a launch leaves the cores to the others", async () => {
+    const activity = createActivity();
+    const options: CpuSpec = {
+      memory: createMemory(2, 2 ** 26), threads: 2, memoryLimit: 2 ** 26, activity, index: 7,
+    };
+    const target = createDevice({
+      type: "cpu", index: 7, dtypes, routines: ["matmul"], hostOptions: options,
+      hostModule: import.meta.resolve("@troupe/device-cpu/host"),
+    });
+    made.push(target);
+    target.fenceSync();
+    for (let i = 0; i < 3; i++) await target.kill();
+    const x = ones(1500, 1500, { device: target });
+    for (let i = 0; i < 20; i++) x.matmul(x).dispose();
+    const kept = x.matmul(x);
+    while (activity[7] >= 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await target.kill();
+    expect(() => kept.dataSync()).toThrow(DeviceLostError);
+    expect(activity[7]).toBe(0);
   });
 
   test("a question to threads that die is answered all the same", async () => {

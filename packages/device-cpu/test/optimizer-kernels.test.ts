@@ -19,27 +19,31 @@ function gradient(t: number, i: number): number {
   return Math.sin(t * 1.7 + i * 0.9);
 }
 
-/** Runs `steps` steps on the device; `scalars(t)` gives step t's (1, 2, ...) scalars by name. Returns the parameter. */
-function onDevice(dtype: ParameterType, step: StepKernel, scalars: (t: number) => Record<string, number>): number[] {
+/** Runs `steps` steps on the device. Returns the parameter. */
+function onDevice(dtype: ParameterType, step: StepKernel, scalars: Readonly<Record<string, number>>): number[] {
   const backend = new CpuBackend({
     memory: createMemory(1, memoryLimit), threads: 1, memoryLimit, activity: new Activity(createActivity(), 0),
   });
   const prepared = backend.prepare(step.kernel);
   const bytes = length * (dtype === "float32" ? 4 : 8);
-  const blocks = step.kernel.inputs.map(() => backend.allocate(bytes));
-  const write = (block: number, value: (i: number) => number): void => {
-    const values = typedArray(dtype, new ArrayBuffer(bytes));
-    for (let i = 0; i < length; i++) values[i] = value(i);
+  const { inputs } = step.kernel;
+  const blocks = inputs.map(() => backend.allocate(bytes));
+  const write = (block: number, value: (i: number) => number, type: ParameterType = dtype): void => {
+    const values = typedArray(type, new ArrayBuffer(bytes));
+    values.forEach((_, i) => (values[i] = value(i)));
     backend.write(block, 0, new Uint8Array(values.buffer));
   };
   blocks.forEach((block, storage) => write(block, storage === 0 ? (i) => i / 10 : () => 0));
-  const outputs = [0, ...step.state.map((_, i) => i + 2)];
+  const count = step.counted ? 2 : undefined;
+  const firstState = inputs.length - step.state.length;
+  const outputs = [0, ...step.state.map((_, i) => firstState + i)];
   for (let t = 1; t <= steps; t++) {
     write(blocks[1], (i) => gradient(t, i));
+    if (count !== undefined) write(blocks[count], () => t, "float32");
     const values = typedArray(dtype, new ArrayBuffer(step.scalars.length * (bytes / length)));
-    step.scalars.forEach((name, i) => (values[i] = scalars(t)[name]));
+    step.scalars.forEach((name, i) => (values[i] = scalars[name]));
     const operands = [...blocks.keys(), ...outputs];
-    const strides = operands.map(() => 1);
+    const strides = operands.map((storage) => (storage === count ? 0 : 1));
     const views = operands.flatMap((storage) => [storage, 0]);
     const words = new Int32Array([...views, length, ...strides, ...new Int32Array(values.buffer)]);
     backend.run(prepared, words, 0, (storage) => blocks[storage]);
@@ -70,14 +74,13 @@ function withTypes<T extends object>(forms: readonly T[]): (T & { dtype: Paramet
 
 describe("sgd", () => {
   const forms: Omit<SgdForm, "dtype">[] = [
-    { momentum: false, nesterov: false, weightDecay: false, maximize: false },
-    { momentum: true, nesterov: false, weightDecay: true, maximize: false },
-    { momentum: true, nesterov: true, weightDecay: false, maximize: true },
+    { momentum: false, dampening: false, nesterov: false, weightDecay: false, maximize: false },
+    { momentum: true, dampening: true, nesterov: false, weightDecay: true, maximize: false },
+    { momentum: true, dampening: false, nesterov: true, weightDecay: false, maximize: true },
   ];
   test.each(withTypes(forms))("$dtype, momentum $momentum, nesterov $nesterov", (form) => {
-    const [lr, momentum, dampening, weightDecay] = [0.1, 0.9, form.nesterov ? 0 : 0.2, 0.01];
-    const fresh = (t: number): number => (t === 1 ? 1 : 1 - dampening);
-    const actual = onDevice(form.dtype, sgdKernel(form), (t) => ({ lr, momentum, weightDecay, fresh: fresh(t) }));
+    const [lr, momentum, dampening, weightDecay] = [0.1, 0.9, form.dampening ? 0.2 : 0, 0.01];
+    const actual = onDevice(form.dtype, sgdKernel(form), { lr, momentum, weightDecay, fresh: 1 - dampening });
     const wanted = expected((p, g, state, t) => {
       let d = (form.maximize ? -g : g) + (form.weightDecay ? weightDecay * p : 0);
       if (form.momentum) {
@@ -99,16 +102,17 @@ describe("adam", () => {
   ];
   test.each(withTypes(forms))("$dtype, weight decay $weightDecay, amsgrad $amsgrad", (form) => {
     const [lr, beta1, beta2, eps, weightDecay] = [0.01, 0.9, 0.999, 1e-8, 0.1];
-    const actual = onDevice(form.dtype, adamKernel(form), (t) => ({
+    const actual = onDevice(form.dtype, adamKernel(form), {
       weightDecay,
       keep: 1 - lr * weightDecay,
       fresh1: 1 - beta1,
       beta2,
       fresh2: 1 - beta2,
-      correction: Math.sqrt(1 - beta2 ** t),
+      logBeta2: Math.log(beta2),
       eps,
-      stepSize: lr / (1 - beta1 ** t),
-    }));
+      lr,
+      logBeta1: Math.log(beta1),
+    });
     const wanted = expected((p, g, state, t) => {
       let d = form.maximize ? -g : g;
       if (form.weightDecay === "l2") d += weightDecay * p;

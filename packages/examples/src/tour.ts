@@ -3,6 +3,7 @@ import {
   add, arange, cat, empty, eye, full, linspace, manualSeed, nn, noGrad, normal, ones, onesLike, optim, rand, randn, randperm, slice, tensor, zeros, zerosLike,
 } from "@troupe/core";
 import { cpu } from "@troupe/device-cpu";
+import { Command } from "commander";
 import { dataParallel } from "@troupe/parallel";
 
 function chapter(title: string): void {
@@ -15,6 +16,7 @@ function show(code: string, value: unknown): void {
   console.log(value);
 }
 
+new Command("tour").description("Walks through the basics and prints each line with its result; takes no options.").parse();
 manualSeed(0);
 
 chapter("1. Making tensors");

@@ -14,7 +14,7 @@ import {
 } from "@troupe/core/executor";
 import type { CollectiveOperand, Device, DType, Group, ReductionName, Shape, Storage } from "@troupe/core/executor";
 
-/** What passed between devices for sharded tensors so far, in this process. */
+/** What passed between devices for sharded tensors and pipelines so far, in this process. */
 export interface CollectiveCounts {
   /** Calls by kind; a call is one collective of one group. */
   readonly allReduce: number;
@@ -43,24 +43,33 @@ function count(kind: Kind, bytes: number, devices: number): void {
   counts.bytes += (kind === "allReduce" ? 2 : 1) * bytes * (devices - 1);
 }
 
+/** Counts a transfer that was issued as an op. */
+export function countTransfer(bytes: number): void {
+  count("send", bytes, 2);
+}
+
 function whole(value: LocalValue): CollectiveOperand {
   const { storage, dtype, offset, shape } = value;
   return { storage: storage.id, byteOffset: offset * itemSize(dtype), elements: numelOf(shape), dtype };
 }
 
-/** Reduces whole storages of one size in place. */
+/**
+ * Reduces whole storages in place, in one message. `values`: for each value one storage a rank, all of one size and
+ * dtype.
+ */
 export function reduceStorages(
   group: Group,
-  storages: readonly Storage[],
+  values: readonly (readonly Storage[])[],
   dtype: DType,
   reduction: ReductionName,
 ): void {
-  const [{ bytes }] = storages;
-  if (bytes === 0 || group.size === 1) return;
-  const elements = bytes / itemSize(dtype);
-  count("allReduce", bytes, group.size);
-  group.allReduce(
-    storages.map(({ id }) => ({ storage: id, byteOffset: 0, elements, dtype })),
+  const filled = values.filter(([{ bytes }]) => bytes > 0);
+  if (filled.length === 0 || group.size === 1) return;
+  count("allReduce", filled.reduce((sum, [{ bytes }]) => sum + bytes, 0), group.size);
+  group.allReduceTogether(
+    filled.map((storages) =>
+      storages.map(({ id, bytes }) => ({ storage: id, byteOffset: 0, elements: bytes / itemSize(dtype), dtype })),
+    ),
     reduction,
   );
 }
@@ -206,37 +215,4 @@ export function reduceScatter(
     own.buffer.storage.dispose();
     return out;
   });
-}
-
-/** All of a storage as one dimension. */
-function contentsOf(storage: Storage, dtype: DType): LocalValue {
-  return new LocalValue(storage, dtype, [storage.bytes / itemSize(dtype)], [1], 0, true);
-}
-
-/** Reduces storages in place, many in one message. `values`: for each value one storage a rank, all of one dtype. */
-export function reduceTogether(
-  group: Group,
-  values: readonly (readonly Storage[])[],
-  dtype: DType,
-  reduction: ReductionName,
-): void {
-  const item = itemSize(dtype);
-  const lengths = values.map(([{ bytes }]) => bytes / item);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
-  if (total === 0) return;
-  const buckets = group.devices.map((device) => allocate(device, [total], dtype));
-  const eachPiece = (visit: (storage: LocalValue, piece: LocalValue) => void): void => {
-    let at = 0;
-    values.forEach((storages, i) => {
-      storages.forEach((storage, rank) =>
-        visit(contentsOf(storage, dtype), narrowed(buckets[rank], 0, at, at + lengths[i])),
-      );
-      at += lengths[i];
-    });
-  };
-  eachPiece((own, piece) => copyInto(own, piece));
-  count("allReduce", total * item, group.size);
-  group.allReduce(buckets.map(whole), reduction);
-  eachPiece((own, piece) => copyInto(piece, own));
-  for (const { storage } of buckets) storage.dispose();
 }

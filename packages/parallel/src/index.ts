@@ -2,6 +2,8 @@
 import "./executor.ts";
 
 export { dataParallel, DataParallel, type DataParallelOptions } from "./data/data-parallel.ts";
+export * from "./compare/index.ts";
+export { alternating } from "./layerwise/alternating.ts";
 export { layerwise, Layerwise } from "./layerwise/layerwise.ts";
 export type { LayerPlan } from "./layerwise/plan.ts";
 export { column, row, type Style } from "./layerwise/styles.ts";

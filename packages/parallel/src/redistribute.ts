@@ -1,7 +1,7 @@
 /** Every change of placements, through collectives between the actors. */
 import { allocate, cloneOp, contiguousValue, fillWith, viewOf } from "@troupe/core/executor";
-import type { Device, Group, LocalValue, ReductionName } from "@troupe/core/executor";
-import { broadcast, gather, narrowed, reduceScatter, reduceTogether, sentTo } from "./collectives.ts";
+import type { Device, DType, Group, LocalValue, ReductionName } from "@troupe/core/executor";
+import { broadcast, gather, narrowed, reduceScatter, reduceStorages, sentTo } from "./collectives.ts";
 import { layout } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import type { DeviceMesh } from "./mesh.ts";
@@ -146,44 +146,38 @@ function alongLines(
 
 // --- many at once ----------------------------------------------------------------------------------------------------
 
-/** Storages below this size are copied into one message with others; a larger one is reduced where it is. */
-const bucketBytes = 1 << 16;
-
-/** Finishes all reductions that are pending in these values: few messages for many values. */
-export function settleAll(values: readonly ShardedValue[]): void {
-  const buckets = new Map<string, ShardedValue[]>();
-  const seen = new Set<ShardedMemory>();
-  for (const value of values) {
-    const { memory, layout: own } = value;
-    if (seen.has(memory)) continue;
-    seen.add(memory);
-    const axes = memory.pending.flatMap((reduction, axis) => (reduction === undefined ? [] : [axis]));
-    if (axes.length !== 1 || memory.storages[0].bytes >= bucketBytes) {
-      value.settle();
-      continue;
-    }
-    const key = [own.mesh.number, axes[0], memory.pending[axes[0]], memory.dtype].join(" ");
-    const bucket = buckets.get(key);
-    if (bucket === undefined) buckets.set(key, [value]);
-    else bucket.push(value);
-  }
-  for (const bucket of buckets.values()) settleBucket(bucket);
+/** Memory with a reduction pending along the same axis of the same mesh, all of one dtype. */
+interface Bucket {
+  readonly mesh: DeviceMesh;
+  readonly axis: number;
+  readonly dtype: DType;
+  readonly reduction: ReductionName;
+  readonly members: ShardedMemory[];
 }
 
-function settleBucket(bucket: readonly ShardedValue[]): void {
-  const [first] = bucket;
-  if (bucket.length === 1) {
-    first.settle();
-    return;
+/** Finishes all reductions that are pending in these values, in place: few messages for many values. */
+export function settleAll(values: readonly ShardedValue[]): void {
+  const buckets = new Map<string, Bucket>();
+  const seen = new Set<ShardedMemory>();
+  for (const { memory, layout: own } of values) {
+    if (seen.has(memory)) continue;
+    seen.add(memory);
+    const { dtype } = memory;
+    memory.pending.forEach((reduction, axis) => {
+      if (reduction === undefined) return;
+      const key = `${own.mesh.number} ${axis} ${reduction} ${dtype}`;
+      let bucket = buckets.get(key);
+      if (bucket === undefined) buckets.set(key, (bucket = { mesh: own.mesh, axis, dtype, reduction, members: [] }));
+      bucket.members.push(memory);
+    });
   }
-  const { memory, layout: own } = first;
-  const axis = memory.pending.findIndex((reduction) => reduction !== undefined);
-  for (const { ranks, group } of own.mesh.lines(axis)) {
-    if (group.size === 1) continue;
-    const storages = bucket.map((value) => ranks.map((rank) => value.memory.storages[rank]));
-    reduceTogether(group, storages, memory.dtype, memory.pending[axis] as ReductionName);
+  for (const { mesh, axis, dtype, reduction, members } of buckets.values()) {
+    for (const { ranks, group } of mesh.lines(axis)) {
+      const storages = members.map((memory) => ranks.map((rank) => memory.storages[rank]));
+      reduceStorages(group, storages, dtype, reduction);
+    }
+    for (const memory of members) memory.finish(axis);
   }
-  for (const value of bucket) value.memory.finish(axis);
 }
 
 // --- between one device and a mesh -----------------------------------------------------------------------------------

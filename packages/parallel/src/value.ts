@@ -135,7 +135,7 @@ export class ShardedValue implements Value {
       for (const line of this.#layout.mesh.lines(own)) {
         reduceStorages(
           line.group,
-          line.ranks.map((rank) => memory.storages[rank]),
+          [line.ranks.map((rank) => memory.storages[rank])],
           memory.dtype,
           reduction,
         );

@@ -217,6 +217,31 @@ describe("a data-parallel step", () => {
     ).toBe(true);
   });
 
+  test("goes on after a skipped step as if it had never been", async () => {
+    const trained = async (labels: readonly number[][]): Promise<{ state: nn.StateDict; skipped: number }> => {
+      const net = dataParallel(network().eval(), { devices: devices.slice(0, 2) });
+      const optimizer = new optim.Adam(net.parameters(), { lr: 0.1 });
+      manualSeed(5);
+      const images = randn([5, inputs], { device: here });
+      const reads: PromiseSettledResult<unknown>[] = [];
+      for (const own of labels) {
+        optimizer.zeroGrad();
+        const loss = F.crossEntropy(net.forward(images), tensor([...own], { device: here }));
+        loss.backward();
+        optimizer.step();
+        reads.push(...(await Promise.allSettled([loss.item()])));
+      }
+      return { state: net.stateDict(), skipped: reads.filter(({ status }) => status === "rejected").length };
+    };
+    const good = [0, 1, 2, 0, 1];
+    const bad = [0, 1, 2, 0, 99];
+    const expected = await trained([good, good]);
+    const actual = await trained([bad, good, bad, good]);
+    expect([expected.skipped, actual.skipped]).toEqual([0, 2]);
+    for (const [name, value] of Object.entries(expected.state))
+      expect(difference(actual.state[name], value, 0)).toBeUndefined();
+  });
+
   test("leaves a state dict that the network on one device loads, and loads one", () => {
     const net = dataParallel(network(), { devices: devices.slice(0, 2) });
     const single = network();

@@ -26,13 +26,15 @@ export class BackendOutOfMemory extends Error {
 export interface Backend {
   /** Bytes in a multiple of which blocks are given out (16 or more); accounting rounds up to it. */
   readonly granularity: number;
+  /** Set where the memory dies with the actor: after a restart all storages are lost, until they are written again. */
+  readonly volatile?: boolean;
   /**
    * Gives out a block of at least `bytes` (contents undefined).
    * @throws BackendOutOfMemory
    */
   allocate(bytes: number): number;
   free(block: number, bytes: number): void;
-  /** Makes the allocator's state agree with these live blocks after a restart. */
+  /** Makes the allocator's state agree with these live blocks after a restart (contents undefined where `volatile`). */
   restore(blocks: Iterable<{ readonly block: number; readonly bytes: number }>): void;
   /** Bytes held for reuse. */
   pooledBytes(): number;

@@ -1,6 +1,8 @@
 /** The coordinator's handle of a device: storages, kernels, data in and out, and the end of it. */
 import type { Kernel } from "../kernel/ir.ts";
 import { DeviceClosedError, DeviceError, OutOfMemoryError, type TroupeError } from "../errors.ts";
+import type { Profile } from "../profile/profile.ts";
+import { profile, type ProfileOptions } from "../profile/recording.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { collectSoon } from "./collect.ts";
 import { keepingAlive, nextTransfer, publishAll } from "./coordinator.ts";
@@ -220,6 +222,11 @@ export class Device {
   /** Figures of the device's own kind (threads, kernels compiled, ...), fetched from its host. */
   statistics(): Promise<unknown> {
     return this.#booted ? keepingAlive(statisticsOf(this.number)) : Promise.resolve(undefined);
+  }
+
+  /** Records what the device does while `run` runs, until what it issued is done; `profiler.profile` takes several. */
+  profile(run: () => unknown, options?: ProfileOptions): Promise<Profile> {
+    return profile(this, run, options);
   }
 
   /** The peak counts from what is live now. Call it when the device is quiet (after a fence). */

@@ -13,7 +13,7 @@ export interface CollectiveOperand {
   readonly dtype: DType;
 }
 
-const collectiveWords = 10;
+const headWords = 7;
 
 /**
  * Devices in the order of their ranks. All collectives work in place on operands of equal length, one a member in the
@@ -41,12 +41,22 @@ export class Group {
 
   /** Every member gets the reduction over all members, summed in the order of ranks: the same bits on all. */
   allReduce(operands: readonly CollectiveOperand[], reduction: ReductionName = "sum"): void {
-    this.#issue(Collective.allReduce, operands, reduction, 0);
+    this.#issue(Collective.allReduce, [operands], reduction, 0);
+  }
+
+  /**
+   * Several all-reduces of one dtype for the meetings of one (`torch.distributed.all_reduce_coalesced`). Each has its
+   * own poison.
+   */
+  allReduceTogether(all: readonly (readonly CollectiveOperand[])[], reduction: ReductionName = "sum"): void {
+    for (let i = 0; i < all.length; i += Row.maxOperands) {
+      this.#issue(Collective.allReduce, all.slice(i, i + Row.maxOperands), reduction, 0);
+    }
   }
 
   /** Every member gets every member's part. */
   allGather(operands: readonly CollectiveOperand[]): void {
-    this.#issue(Collective.allGather, operands, "sum", 0);
+    this.#issue(Collective.allGather, [operands], "sum", 0);
   }
 
   /** Every member gets the elements of rank `root`; what they overwrite may be poisoned. */
@@ -54,39 +64,50 @@ export class Group {
     if (!(root >= 0 && root < this.size)) {
       throw new DeviceError(`broadcast from rank ${root} in a group of ${this.size}`);
     }
-    this.#issue(Collective.broadcast, operands, "sum", root);
+    this.#issue(Collective.broadcast, [operands], "sum", root);
   }
 
   /** Every member's own part gets the reduction over all members' same part; the other parts keep their elements. */
   reduceScatter(operands: readonly CollectiveOperand[], reduction: ReductionName = "sum"): void {
-    this.#issue(Collective.reduceScatter, operands, reduction, 0);
+    this.#issue(Collective.reduceScatter, [operands], reduction, 0);
   }
 
   /** Sets every member's guard when one of them has its guard set (`Device.guard`), so that all skip a step or none. */
   guard(): void {
     const none = { storage: 0, byteOffset: 0, elements: 0, dtype: "uint8" } as const;
-    this.#issue(Collective.guard, this.devices.map(() => none), "sum", 0);
+    this.#issue(Collective.guard, [this.devices.map(() => none)], "sum", 0);
   }
 
-  #issue(kind: CollectiveKind, operands: readonly CollectiveOperand[], reduction: ReductionName, root: number): void {
+  #issue(
+    kind: CollectiveKind, all: readonly (readonly CollectiveOperand[])[], reduction: ReductionName, root: number,
+  ): void {
+    for (const operands of all) this.#assertAlike(operands, all[0]);
+    // Room in all members before the first message: nobody is left waiting in a half-issued collective.
+    for (const device of this.devices) device.mailbox.reserve(headWords + 3 * all.length);
+    this.#collectives = (this.#collectives + 1) | 0;
+    const head = [kind, this.#number, this.#collectives, dtypes.indexOf(all[0][0].dtype), Reduction[reduction], root];
+    this.devices.forEach(({ mailbox }, rank) => {
+      const message = [...head];
+      for (const operands of all) {
+        const { storage, byteOffset, elements } = operands[rank];
+        message.push(storage, byteOffset, elements);
+      }
+      mailbox.postMany(Message.collective, message);
+    });
+  }
+
+  /** @throws ShapeError where the members' operands do not have one length, or not the dtype of the message's first */
+  #assertAlike(operands: readonly CollectiveOperand[], [{ dtype: common }]: readonly CollectiveOperand[]): void {
     const [first] = operands;
     if (operands.length !== this.size || first === undefined) {
       throw new ShapeError(`a collective of ${this.size} devices got ${operands.length} operands`);
     }
     for (const { elements, dtype, byteOffset } of operands) {
-      if (elements !== first.elements || dtype !== first.dtype || byteOffset % itemSize(dtype) !== 0) {
-        const [a, b] = [`${elements} x ${dtype}`, `${first.elements} x ${first.dtype}`];
+      if (elements !== first.elements || dtype !== common || byteOffset % itemSize(dtype) !== 0) {
+        const [a, b] = [`${elements} x ${dtype}`, `${first.elements} x ${common}`];
         throw new ShapeError(`the operands of a collective differ: ${a} and ${b}`);
       }
     }
-    // Room in all members before the first message: nobody is left waiting in a half-issued collective.
-    for (const device of this.devices) device.mailbox.reserve(collectiveWords);
-    this.#collectives = (this.#collectives + 1) | 0;
-    const head = [kind, this.#number, this.#collectives];
-    const tail = [dtypes.indexOf(first.dtype), Reduction[reduction], root];
-    operands.forEach(({ storage, byteOffset, elements }, rank) => {
-      this.devices[rank]?.mailbox.postMany(Message.collective, [...head, storage, byteOffset, elements, ...tail]);
-    });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { DirectoryEntry } from "./directory.ts";
 import type { CompanyMemory, DeviceMemory } from "./shared.ts";
+import { Control } from "./protocol.ts";
 import { Spinner } from "./waiting.ts";
 
 /** What every thread of an actor may see; it can be cloned to any thread. */
@@ -47,4 +48,9 @@ export interface HostModule {
 /** The permission to spin for a thread of an actor. */
 export function spinnerOf(actor: ActorSpec): Spinner {
   return new Spinner(actor.company, actor.memory);
+}
+
+/** Whether an actor has been told to leave after its message in progress. */
+export function isClosing({ memory }: ActorSpec): boolean {
+  return Atomics.load(memory.control, Control.closing) === 1;
 }

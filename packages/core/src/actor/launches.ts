@@ -54,20 +54,21 @@ export class Launches {
     return entry;
   }
 
-  /** Runs the launch at `words[at]`, unless the guard is set. */
-  runGuarded(at: number): void {
-    if (this.#guard.root !== 0) this.#guard.skip();
-    else this.run(at);
+  /** Runs the launch at `words[at]`, unless the guard is set. @returns whether it started. */
+  runGuarded(at: number): boolean {
+    if (this.#guard.root === 0) return this.run(at);
+    this.#guard.skip();
+    return false;
   }
 
-  /** Runs the launch at `words[at]`. */
-  run(at: number): void {
+  /** Runs the launch at `words[at]`. @returns whether it started. */
+  run(at: number): boolean {
     const words = this.#words;
     const { backend, memory, storages } = this.#context;
     const number = words[at + kernelWord];
     const entry = this.#kernels[number] ?? this.prepare(number);
     const untroubled = storages.untroubled;
-    if (!untroubled && !this.#mayStart(entry, at)) return;
+    if (!untroubled && !this.#mayStart(entry, at)) return false;
     let root = 0;
     if (entry.prepared === undefined) {
       root = this.#record("internal", at, 0, entry.failure);
@@ -81,6 +82,7 @@ export class Launches {
     }
     if (root !== 0) this.#poison(entry, at, root);
     else if (!untroubled) this.#clearOverwritten(entry, at);
+    return entry.prepared !== undefined;
   }
 
   /** Looks at the operands of a launch. @returns false when it must not start: its outputs are poisoned then. */

@@ -12,8 +12,9 @@ import { Guard } from "./guard.ts";
 import type { ActorBoot } from "./host.ts";
 import { Launches } from "./launches.ts";
 import { Control, Life, Message, type MessageKind } from "./protocol.ts";
+import { awaitReaders } from "./readers.ts";
 import { Reads } from "./reads.ts";
-import { awaitReaders } from "./salvage.ts";
+import { Recorder } from "./recorder.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
 import { Storages } from "./storages.ts";
 import { Transfers } from "./transfers.ts";
@@ -41,6 +42,7 @@ class Actor {
   readonly #directory: Directory;
   readonly #storages: Storages;
   readonly #spinner: Spinner;
+  readonly #recorder: Recorder;
   readonly #guard: Guard;
   readonly #launches: Launches;
   readonly #reads: Reads;
@@ -59,6 +61,7 @@ class Actor {
     this.#directory = new Directory(company, boot.port, boot.entries);
     this.#storages = new Storages(memory, backend);
     this.#spinner = new Spinner(company, memory);
+    this.#recorder = new Recorder(memory);
     this.#guard = new Guard(memory.control);
     const context: ActorContext = {
       memory,
@@ -66,7 +69,7 @@ class Actor {
       directory: this.#directory,
       backend,
       storages: this.#storages,
-      waiter: new Waiter(memory, this.#spinner, () => {
+      waiter: new Waiter(memory, this.#spinner, this.#recorder, () => {
         this.#publishTail();
       }),
     };
@@ -122,6 +125,7 @@ class Actor {
     const control = this.#control;
     const words = this.#ring;
     const mask = words.length - 1;
+    const recording = this.#recorder.begin();
     let count = 0;
     while (this.#position !== head) {
       const at = this.#position & mask;
@@ -131,7 +135,8 @@ class Actor {
         const sequence = (this.#sequence + 1) | 0;
         this.#sequence = sequence;
         control[Control.started] = sequence;
-        this.#step(kind, at, first >>> 8);
+        if (recording) this.#recordedStep(kind, at, first >>> 8);
+        else this.#step(kind, at, first >>> 8);
         this.#position = (this.#position + (first >>> 8)) | 0;
         control[Control.position] = this.#position;
         control[Control.finished] = sequence;
@@ -161,17 +166,22 @@ class Actor {
     }
   }
 
-  /** Runs the message of `size` words at `words[at]`. */
-  #step(kind: MessageKind, at: number, size: number): void {
+  #recordedStep(kind: MessageKind, at: number, size: number): void {
+    const recorder = this.#recorder;
+    const start = recorder.now();
+    const started = this.#step(kind, at, size);
+    recorder.recordMessage(kind, at, size, start, started);
+  }
+
+  /** Runs the message of `size` words at `words[at]`. @returns false for a launch that did not start. */
+  #step(kind: MessageKind, at: number, size: number): boolean {
     const words = this.#ring;
     const a = words[at + 1];
     switch (kind) {
       case Message.run:
-        this.#launches.run(at);
-        break;
+        return this.#launches.run(at);
       case Message.runGuarded:
-        this.#launches.runGuarded(at);
-        break;
+        return this.#launches.runGuarded(at);
       case Message.allocate:
         this.#allocate(a, words[at + 2] >>> 0);
         break;
@@ -208,6 +218,7 @@ class Actor {
       case Message.pad:
         break;
     }
+    return true;
   }
 
   /** Sets the guard to the first poison root among the storages that the message names, or clears it. */

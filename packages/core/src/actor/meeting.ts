@@ -8,9 +8,14 @@ import type { ActorContext } from "./context.ts";
 import type { Peer } from "./directory.ts";
 import { recordFailure } from "./failures.ts";
 import {
-  Control, Group, Meeting as Row, meetingRow, reductionNames, type CollectiveKind, type ReductionName,
+  Control, Group, Meeting as Row, meetingRow, Offer, offerWord, reductionNames, type CollectiveKind, type MeetingPoint,
+  type ReductionName,
 } from "./protocol.ts";
+import type { Pin } from "./storages.ts";
 import { announce, isGone, reached } from "./waiting.ts";
+
+/** In a collective's message: where its operands begin. */
+const firstOperand = 7;
 
 /** A collective as its message says it, and the own place in it. */
 export interface Call {
@@ -19,18 +24,29 @@ export interface Call {
   readonly number: number;
   readonly rank: number;
   readonly size: number;
-  readonly storage: number;
-  readonly byteOffset: number;
-  readonly elements: number;
+  readonly operands: readonly Operand[];
   readonly dtype: DType;
   readonly reduction: ReductionName;
   readonly root: number;
 }
 
-/** Decodes a collective's message; `words[at...]` are the words behind its header. */
-export function decodeCall({ company, memory }: ActorContext, words: Int32Array, at: number): Call {
-  const word = (index: number): number => words[at + index];
+/** What a member brings: elements in one of its storages. */
+export interface Operand {
+  readonly storage: number;
+  readonly byteOffset: number;
+  readonly elements: number;
+}
+
+/** Decodes the collective's message at `words[at]`. */
+export function decodeCall(
+  { company, memory }: Pick<ActorContext, "company" | "memory">, words: Int32Array, at: number,
+): Call {
+  const word = (index: number): number => words[at + 1 + index];
   const group = word(1);
+  const operands: Operand[] = [];
+  for (let i = firstOperand; i < words[at] >>> 8; i += 3) {
+    operands.push({ storage: words[at + i], byteOffset: words[at + i + 1] >>> 0, elements: words[at + i + 2] });
+  }
   const row = group * Group.words;
   const size = company.groups[row + Group.size];
   const rank = company.groups.subarray(row + Group.members, row + Group.members + size).indexOf(memory.number);
@@ -40,30 +56,19 @@ export function decodeCall({ company, memory }: ActorContext, words: Int32Array,
     number: word(2),
     rank,
     size,
-    storage: word(3),
-    byteOffset: word(4) >>> 0,
-    elements: word(5),
-    dtype: dtypes[word(6)] ?? "float32",
-    reduction: reductionNames[word(7)] ?? "sum",
-    root: word(8),
+    operands,
+    dtype: dtypes[word(3)] ?? "float32",
+    reduction: reductionNames[word(4)] ?? "sum",
+    root: word(5),
   };
 }
-
-/** What a member offers at a point of a collective: the first of the three words that say so; the others follow. */
-export const Offer = { operand: Row.arrivedRoot, reduced: Row.reducedRoot } as const;
-export type OfferWord = (typeof Offer)[keyof typeof Offer];
-
-/** The count of a point stands before its offer, the place of the bytes behind the root. */
-const countBefore = 1;
-const bufferBehind = 1;
-const addressBehind = 2;
 
 /** One collective as one of its members holds it. */
 export class Meeting {
   readonly #context: ActorContext;
   readonly #call: Call;
   readonly #groups: Int32Array;
-  readonly #offered = new Set<OfferWord>();
+  readonly #offered = new Set<MeetingPoint>();
   /** Offered to the peers until they leave. */
   readonly #shared: SharedBytes[] = [];
 
@@ -79,43 +84,50 @@ export class Meeting {
     for (const rank of this.peers()) this.#awaitPeer(rank, Row.done, number - Group.boards);
   }
 
-  /** Comes to a point with a poison root, or with the operand's bytes if `bytes`, and tells the others. */
-  offer(point: OfferWord, root: number, bytes: boolean): void {
+  /** Comes to a point with each operand's poison root, or with its bytes if `bytes`, and tells the others. */
+  offer(point: MeetingPoint, roots: readonly number[], bytes: boolean): void {
     const { backend, directory, memory, storages } = this.#context;
-    const { storage, byteOffset, elements, dtype, number } = this.#call;
-    const row = this.#row(this.#call.rank);
-    this.#groups[row + point] = root;
-    if (root === 0 && bytes) {
+    const { operands, dtype, number, rank } = this.#call;
+    const row = this.#row(rank);
+    operands.forEach(({ storage, byteOffset, elements }, i) => {
+      const word = row + offerWord(point, i);
+      this.#groups[word + Offer.root] = roots[i];
+      if (roots[i] !== 0 || !bytes || !storages.hasBlock(storage)) return;
       const shared = backend.share(storages.block(storage), byteOffset, elements * itemSize(dtype));
       this.#shared.push(shared);
-      this.#groups[row + point + bufferBehind] = directory.announce(memory.number, shared.buffer);
-      this.#groups[row + point + addressBehind] = shared.address;
-    }
+      this.#groups[word + Offer.buffer] = directory.announce(memory.number, shared.buffer);
+      this.#groups[word + Offer.address] = shared.address;
+    });
     this.#offered.add(point);
-    announce(this.#groups, row + point - countBefore, number);
+    announce(this.#groups, row + point, number);
   }
 
   /** Offers a poison root at every point that is still to come: nobody waits for this member. */
   fail(root: number): void {
-    for (const point of Object.values(Offer)) if (!this.#offered.has(point)) this.offer(point, root, false);
+    const roots = this.#call.operands.map(() => root);
+    for (const point of [Row.arrived, Row.reduced]) if (!this.#offered.has(point)) this.offer(point, roots, false);
   }
 
   /**
-   * Waits for every member to come to a point, or for one to die before it gets there.
-   * @returns the first poison root by rank, or 0.
+   * Waits for members to come to a point, or for one to die before it gets there.
+   * @param ranks those to wait for; default all
+   * @returns for each operand the first poison root by rank, or 0.
    */
-  meet(point: OfferWord): number {
-    const { number, rank: own, size } = this.#call;
-    let first = 0;
-    for (let rank = 0; rank < size; rank++) {
+  meet(point: MeetingPoint, ranks: readonly number[] = this.#ranks()): number[] {
+    const { number, operands } = this.#call;
+    const roots = operands.map(() => 0);
+    for (const rank of ranks) {
       let lost = 0;
       const died = (): boolean => (lost = this.lostMember()) !== 0;
-      if (rank !== own && !this.#awaitPeer(rank, point - countBefore, number, died)) {
-        return lost === 0 ? this.#peerLost(this.#member(rank).name) : lost;
+      if (rank !== this.#call.rank && !this.#awaitPeer(rank, point, number, died)) {
+        return roots.fill(lost === 0 ? this.#peerLost(this.#member(rank).name) : lost);
       }
-      if (first === 0) first = this.#groups[this.#row(rank) + point];
+      const row = this.#row(rank);
+      for (let i = 0; i < roots.length; i++) {
+        if (roots[i] === 0) roots[i] = this.#groups[row + offerWord(point, i) + Offer.root];
+      }
     }
-    return first;
+    return roots;
   }
 
   /**
@@ -130,19 +142,19 @@ export class Meeting {
     return 0;
   }
 
-  /** Elements `[from, to)` of what `rank` offers at a point. */
-  view(point: OfferWord, rank: number, from: number, to: number): Uint8Array {
-    const row = this.#row(rank) + point;
+  /** Elements `[from, to)` of what `rank` offers of operand `i` at a point. */
+  view(point: MeetingPoint, rank: number, i: number, from: number, to: number): Uint8Array {
+    const word = this.#row(rank) + offerWord(point, i);
     const width = itemSize(this.#call.dtype);
-    const address = ((this.#groups[row + addressBehind]) >>> 0) + from * width;
-    const bytes = this.#context.directory.buffer(this.#member(rank).number, this.#groups[row + bufferBehind]);
+    const address = ((this.#groups[word + Offer.address]) >>> 0) + from * width;
+    const bytes = this.#context.directory.buffer(this.#member(rank).number, this.#groups[word + Offer.buffer]);
     return bytes.subarray(address, address + (to - from) * width);
   }
 
-  /** Says that nothing more is needed of the peers, and pins the own operand until they say so too. */
+  /** Says that nothing more is needed of the peers, and pins the own operands until they say so too. */
   leave(): void {
     const { storages, waiter } = this.#context;
-    const { number, rank: own, storage } = this.#call;
+    const { number, rank: own, operands } = this.#call;
     const groups = this.#groups;
     announce(groups, this.#row(own) + Row.done, number);
     if (this.#shared.length === 0) return;
@@ -151,21 +163,25 @@ export class Meeting {
       const peer = this.#member(rank);
       return { word, left: (): boolean => reached(groups, word, number) || isGone(peer) };
     });
-    storages.pin(storage, {
+    const pin: Pin = {
       released: () => leaving.every(({ left }) => left()),
       wait: () => {
         for (const { word, left } of leaving) waiter.until(groups, word, left);
       },
       release: () => {
-        for (const bytes of this.#shared) bytes.release?.();
+        for (const bytes of this.#shared.splice(0)) bytes.release?.();
       },
-    });
+    };
+    for (const { storage } of operands) storages.pin(storage, pin);
   }
 
   /** The ranks of the others. */
   peers(): number[] {
-    const { rank: own, size } = this.#call;
-    return Array.from({ length: size }, (_, rank) => rank).filter((rank) => rank !== own);
+    return this.#ranks().filter((rank) => rank !== this.#call.rank);
+  }
+
+  #ranks(): number[] {
+    return Array.from({ length: this.#call.size }, (_, rank) => rank);
   }
 
   #row(rank: number): number {

@@ -39,8 +39,8 @@ export const Message = {
   /** transfer, storage, byte offset, bytes, sender's device number */
   receive: 10,
   /**
-   * collective (`Collective`), group, number, storage, byte offset, elements, dtype (`dtypeCode`), reduction
-   * (`Reduction`), root rank
+   * collective (`Collective`), group, number, dtype (`dtypeCode`), reduction (`Reduction`), root rank; then storage,
+   * byte offset and elements of each operand
    */
   collective: 11,
   /** storage...: sets the guard to the first poison root among them, or clears it. */
@@ -52,10 +52,11 @@ export const Message = {
 export type MessageKind = (typeof Message)[keyof typeof Message];
 
 /**
- * Collectives work in place on `elements` elements at the byte offset, split into one part a rank (`partOf`):
+ * Collectives work in place on operands (one, or several that share its meetings) of `elements` elements at the byte
+ * offset, each split into one part a rank (`partOf`):
  * all-reduce leaves the reduction everywhere; reduce-scatter leaves it in the rank's own part; all-gather spreads every
- * rank's own part; broadcast spreads the root's elements; guard spreads the first guard that is set (and has no
- * storage).
+ * rank's own part; broadcast spreads the root's elements; guard spreads the first guard that is set (its operand is
+ * none).
  */
 export const Collective = { allReduce: 0, allGather: 1, broadcast: 2, reduceScatter: 3, guard: 4 } as const;
 export type CollectiveKind = (typeof Collective)[keyof typeof Collective];
@@ -107,6 +108,8 @@ export const Control = {
   closing: 82,
   /** The root that says why the actor died last. */
   reason: 83,
+  /** The number of the recording that the actor must write (`Recording`), or 0. */
+  recording: 84,
   /** Bytes that live storages hold, their peak, and bytes that the pool holds back for reuse (in units of 16 bytes). */
   bytesLive: 112,
   bytesPeak: 113,
@@ -235,8 +238,9 @@ export const Transfer = {
   root: 2,
   buffer: 3,
   address: 4,
-  /** The sender's device number. */
+  /** The devices' numbers. */
   sender: 5,
+  receiver: 6,
   words: 8,
 } as const;
 
@@ -245,36 +249,80 @@ export const Transfer = {
  * board `n % boards`).
  */
 export const Group = {
-  max: 1 << 10,
+  max: 1 << 9,
   maxMembers: 32,
   boards: 4,
+  /** Operands of one collective. */
+  maxOperands: 16,
   size: 0,
   /** Device numbers by rank. */
   members: 1,
   firstBoard: 40,
   /** Words of one rank's row on a board; a board has `maxMembers` rows. */
-  row: 16,
-  words: 40 + 4 * 32 * 16,
+  row: 8 + 6 * 16,
+  words: 40 + 4 * 32 * (8 + 6 * 16),
 } as const;
 
 /** A rank's row on a board. Each count is the number of the collective for which the rank came so far. */
 export const Meeting = {
-  /** It offers its operand (or a poison root). */
+  /** It offers its operands (or poison roots). */
   arrived: 0,
-  arrivedRoot: 1,
-  arrivedBuffer: 2,
-  arrivedAddress: 3,
-  /** It offers its reduced part (or a poison root). */
-  reduced: 4,
-  reducedRoot: 5,
-  reducedBuffer: 6,
-  reducedAddress: 7,
+  /** It offers its reduced parts (or poison roots). */
+  reduced: 1,
   /** It needs nothing more of its peers. */
-  done: 8,
+  done: 2,
   /** It died in the collective: nobody may use what it offered. */
-  lost: 9,
-  lostRoot: 10,
+  lost: 3,
+  lostRoot: 4,
+  /** What it offers on arrival, then its reduced parts: three words an operand. */
+  offers: 8,
 } as const;
+
+/** What a member offers of one operand: a poison root, or 0 and where the bytes are. */
+export const Offer = { root: 0, buffer: 1, address: 2, words: 3 } as const;
+
+/** A point of a collective at which its members meet. */
+export type MeetingPoint = typeof Meeting.arrived | typeof Meeting.reduced;
+
+/** The first word of an offer within its row. */
+export function offerWord(point: MeetingPoint, operand: number): number {
+  return Meeting.offers + (point * Group.maxOperands + operand) * Offer.words;
+}
+
+/**
+ * The head of a device's recording buffer, in words; records follow at `records`. The actor alone writes `number`,
+ * `end` and `dropped`, so that no two recordings mix.
+ */
+export const Recording = {
+  /** The recording that the buffer holds, the word behind its last whole record, and records that found no room. */
+  number: 0,
+  end: 1,
+  dropped: 2,
+  /** The word behind the last one that may be written; set by the coordinator before a recording begins. */
+  limit: 3,
+  /** When the recording began: microseconds of the system's monotonic clock, a float64. */
+  origin: 4,
+  records: 8,
+} as const;
+
+/** A record of one message, or of a wait in one: an even number of words. */
+export const RecordRow = {
+  /** Words of the whole record. */
+  words: 0,
+  /** A `Recorded`. */
+  what: 1,
+  /** Microseconds since the recording began, float64s. */
+  start: 2,
+  end: 4,
+  /** The message's sequence number. */
+  sequence: 6,
+  /** The message itself; a wait has only its header. */
+  message: 7,
+} as const;
+
+/** `skipped`: a launch that did not start, since the guard was set or an input was poisoned. */
+export const Recorded = { message: 0, skipped: 1, wait: 2 } as const;
+export type RecordedWhat = (typeof Recorded)[keyof typeof Recorded];
 
 export function meetingRow(group: number, number: number, rank: number): number {
   return group * Group.words + Group.firstBoard + ((number % Group.boards) * Group.maxMembers + rank) * Group.row;

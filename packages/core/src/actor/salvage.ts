@@ -2,18 +2,14 @@
  * After an actor's death: what it left half done, told to whom it concerns. Runs in the supervisor thread while no
  * actor does.
  */
-import type { Directory } from "./directory.ts";
 import { markTold, recordFailure } from "./failures.ts";
 import { libraryKernel } from "./library.ts";
 import {
-  Collective, Control, Group, Life, Meeting, meetingRow, Message, StorageRow, Ticket, TicketState, Transfer,
+  Collective, Control, Group, Life, Meeting, meetingRow, Message, Offer, offerWord, StorageRow, Ticket, TicketState, Transfer,
   type LifeState, type MessageKind,
 } from "./protocol.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
-import { isGone, releaseSpinners, slice } from "./waiting.ts";
-
-/** How long a restarted actor waits for peers that still read its memory, ms. */
-const patience = 1000;
+import { releaseSpinners } from "./waiting.ts";
 
 /**
  * Rejects the tickets in flight, marks what the message in progress may have half written as lost, answers in its place
@@ -65,6 +61,7 @@ function giveUpMessage(
     case Message.send: {
       const row = (word(1) & (Transfer.slots - 1)) * Transfer.words;
       company.transfers[row + Transfer.sender] = memory.number;
+      company.transfers[row + Transfer.receiver] = word(5);
       if (company.transfers[row + Transfer.offered] !== word(1)) company.transfers[row + Transfer.root] = root;
       settle(company.transfers, row + Transfer.offered, word(1));
       break;
@@ -76,7 +73,7 @@ function giveUpMessage(
     }
     case Message.collective:
       if (word(1) === Collective.guard) control[Control.guard] = root;
-      else markLost(memory, word(4), root);
+      else for (let at = 7; at < word(0) >>> 8; at += 3) markLost(memory, word(at), root);
       leaveCollective(memory, company, word(2), word(3), root);
       break;
     case Message.read:
@@ -122,55 +119,16 @@ function leaveCollective(
   const row = meetingRow(group, number, rank);
   groups[row + Meeting.lostRoot] = root;
   settle(groups, row + Meeting.lost, number);
-  if (groups[row + Meeting.arrived] !== number) groups[row + Meeting.arrivedRoot] = root;
-  settle(groups, row + Meeting.arrived, number);
-  if (groups[row + Meeting.reduced] !== number) groups[row + Meeting.reducedRoot] = root;
-  settle(groups, row + Meeting.reduced, number);
+  for (const point of [Meeting.arrived, Meeting.reduced]) {
+    if (groups[row + point] !== number) {
+      for (let i = 0; i < Group.maxOperands; i++) groups[row + offerWord(point, i) + Offer.root] = root;
+    }
+    settle(groups, row + point, number);
+  }
   settle(groups, row + Meeting.done, number);
 }
 
 function settle(words: Int32Array, index: number, number: number): void {
   Atomics.store(words, index, number);
   Atomics.notify(words, index);
-}
-
-/**
- * Waits, when an actor starts again, until peers have read what its predecessor offered them; what is not taken in time
- * is taken back (a reader looks once more after it has read).
- */
-export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, directory: Directory): void {
-  if (Atomics.load(memory.control, Control.epoch) === 0) return;
-  const deadline = performance.now() + patience;
-  const { groups, transfers } = company;
-  for (let row = 0; row < transfers.length; row += Transfer.words) {
-    if (transfers[row + Transfer.sender] !== memory.number) continue;
-    const { offered, taken, root } = { offered: row + Transfer.offered, taken: row + Transfer.taken, root: row + Transfer.root };
-    const open = (): boolean => Atomics.load(transfers, offered) !== Atomics.load(transfers, taken);
-    waitWhile(open, transfers, taken, deadline);
-    if (open() && transfers[root] === 0) Atomics.store(transfers, root, lostOffer(memory));
-  }
-  for (let row = 0; row < groups.length && (groups[row + Group.size]) > 0; row += Group.words) {
-    const members = [...groups.subarray(row + Group.members, row + Group.members + (groups[row + Group.size]))];
-    const own = members.indexOf(memory.number);
-    if (own < 0) continue;
-    for (let board = 0; board < Group.boards; board++) {
-      const done = (rank: number): number => meetingRow(row / Group.words, board, rank) + Meeting.done;
-      for (const [rank, member] of members.entries()) {
-        if (rank === own || isGone(directory.device(member))) continue;
-        const behind = (): boolean => ((Atomics.load(groups, done(rank)) - Atomics.load(groups, done(own))) | 0) < 0;
-        waitWhile(behind, groups, done(rank), deadline);
-      }
-    }
-  }
-}
-
-function waitWhile(open: () => boolean, words: Int32Array, index: number, deadline: number): void {
-  for (let left = deadline - performance.now(); left > 0 && open(); left = deadline - performance.now()) {
-    Atomics.wait(words, index, Atomics.load(words, index), Math.min(left, slice));
-  }
-}
-
-function lostOffer(memory: DeviceMemory): number {
-  const text = "an offered copy was not taken in time";
-  return recordFailure(memory, { code: "lost", kernel: -1, site: 0, sequence: 0, detail: 0, text });
 }

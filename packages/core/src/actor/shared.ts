@@ -18,6 +18,8 @@ export interface DeviceMemory {
   readonly failures: Int32Array;
   readonly libraryIndex: Int32Array;
   readonly library: Uint8Array;
+  /** Where the actor records what it does (`Recording`); it grows when a recording begins. */
+  readonly recording: SharedArrayBuffer;
 }
 
 /** What all devices of the process share. */
@@ -39,6 +41,9 @@ export const defaultLimits: DeviceLimits = { ringWords: 1 << 16, stagingBytes: 1
 /** Bytes of kernel text that one device can hold. Pages are committed when they are first touched. */
 const libraryBytes = 1 << 26;
 
+/** Bytes that the recording buffer can grow to. */
+const recordingBytes = 2 ** 28 + 4096;
+
 function words(count: number): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(count * 4));
 }
@@ -55,6 +60,7 @@ export function deviceMemory(name: string, number: number, limits: DeviceLimits)
     failures: words(failureSlots * FailureRow.words),
     libraryIndex: words(maxKernels * LibraryRow.words),
     library: new Uint8Array(new SharedArrayBuffer(libraryBytes)),
+    recording: new SharedArrayBuffer(0, { maxByteLength: recordingBytes }),
   };
 }
 
@@ -64,6 +70,7 @@ export function closedMemory({ name, number, control }: DeviceMemory): DeviceMem
   return {
     name, number, control,
     ring: none, staging: nothing, tickets: none, storages: none, failures: none, libraryIndex: none, library: nothing,
+    recording: nothing.buffer,
   };
 }
 

@@ -56,6 +56,9 @@ export class Storages {
       left -= 1;
       live += 1;
       const bytes = (table[row + StorageRow.bytes]) >>> 0;
+      if (this.#backend.volatile === true && table[row + StorageRow.root] === 0) {
+        table[row + StorageRow.root] = this.#control[Control.reason];
+      }
       if (table[row + StorageRow.root] !== 0) this.#poisoned += 1;
       if (table[row] === noBlock) continue;
       blocks.push({ block: table[row], bytes });

@@ -2,7 +2,7 @@
  * The supervisor thread: hosts every device's host module; boots, restarts with a limit, gives up, closes in order. It
  * marks deaths in shared memory and wakes every waiter, since a blocked coordinator sees no events.
  */
-import { workerData, type MessagePort, MessageChannel } from "node:worker_threads";
+import { workerData, type MessagePort, MessageChannel, receiveMessageOnPort } from "node:worker_threads";
 import { expose } from "comlink";
 import * as Effect from "effect/Effect";
 import * as Fiber from "effect/Fiber";
@@ -12,6 +12,7 @@ import type { DirectoryEntry } from "./directory.ts";
 import { controlEndpoint } from "./endpoint.ts";
 import type { Host, HostModule } from "./host.ts";
 import { Company, Control, Life } from "./protocol.ts";
+import { hasReaders } from "./readers.ts";
 import { salvage } from "./salvage.ts";
 import { ring, type CompanyMemory, type DeviceMemory } from "./shared.ts";
 import { isGone } from "./waiting.ts";
@@ -79,8 +80,18 @@ class Supervised {
     this.#fiber = Effect.runFork(this.#supervise());
   }
 
-  /** The actor leaves after its message in progress; when it does not in time, or is dead, its threads are ended. */
+  /** Whether the actor will still do something. */
+  get lives(): boolean {
+    return !isGone(this.#memory);
+  }
+
+  /**
+   * Once its peers have what it offered them, the actor leaves after its message in progress; when it does not in time,
+   * or is dead, its threads are ended.
+   */
   async close(): Promise<void> {
+    const lives = (device: number): boolean => devices.get(device)?.lives ?? false;
+    await Effect.runPromise(pollUntil(() => !hasReaders(this.#memory, company, lives)));
     await Effect.runPromise(this.#leave().pipe(Effect.andThen(Fiber.interrupt(this.#fiber))));
     Atomics.store(this.#memory.control, Control.life, Life.closed);
     ring(company);
@@ -126,6 +137,8 @@ class Supervised {
       this.#host = host;
       const times: number[] = [];
       while (Atomics.load(memory.control, Control.closing) === 0) {
+        // A death that was told late, after the start had failed of it, is not the next life's.
+        yield* Queue.clear(deaths);
         const reason = yield* oneLife(host, memory, deaths);
         if (Atomics.load(memory.control, Control.closing) === 1) return;
         const now = performance.now();
@@ -172,6 +185,10 @@ function oneLife(host: Host, memory: DeviceMemory, deaths: Queue.Queue<string>):
     Effect.andThen(Queue.take(deaths)),
     Effect.catch((reason: string) => Effect.succeed(reason)),
     Effect.ensuring(Effect.sync(() => {
+      // What the thread shared just before its end: peers may have been offered bytes in it.
+      for (let last; (last = receiveMessageOnPort(here) as { message: DirectoryEntry } | undefined) !== undefined; ) {
+        publish(last.message, here);
+      }
       ports.delete(here);
       here.close();
     })),

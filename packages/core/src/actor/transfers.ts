@@ -18,6 +18,7 @@ export class Transfers {
     const { backend, company: { transfers }, directory, memory, storages, waiter } = this.#context;
     const row = transferRow(transfer);
     transfers[row + Transfer.sender] = memory.number;
+    transfers[row + Transfer.receiver] = receiver;
     let root = storages.root(storage);
     if (root === 0) {
       try {

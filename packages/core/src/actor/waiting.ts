@@ -2,6 +2,7 @@
  * How threads wait for each other: a short spin while few enough threads spin, then a bounded sleep in shared memory.
  */
 import { Company, Control, Life } from "./protocol.ts";
+import type { Recorder } from "./recorder.ts";
 import type { CompanyMemory, DeviceMemory } from "./shared.ts";
 
 /**
@@ -65,12 +66,14 @@ export class Spinner {
 export class Waiter {
   readonly #control: Int32Array;
   readonly #spinner: Spinner;
+  readonly #recorder: Recorder;
   readonly #beforeWait: () => void;
 
   /** @param beforeWait called before every wait: what the coordinator may wait for must be visible. */
-  constructor(device: DeviceMemory, spinner: Spinner, beforeWait: () => void) {
+  constructor(device: DeviceMemory, spinner: Spinner, recorder: Recorder, beforeWait: () => void) {
     this.#control = device.control;
     this.#spinner = spinner;
+    this.#recorder = recorder;
     this.#beforeWait = beforeWait;
   }
 
@@ -81,6 +84,15 @@ export class Waiter {
   until(words: Int32Array, index: number, ready: () => boolean, hopeless = (): boolean => false): boolean {
     if (ready()) return true;
     this.#beforeWait();
+    const recorder = this.#recorder;
+    if (!recorder.active) return this.#wait(words, index, ready, hopeless);
+    const start = recorder.now();
+    const came = this.#wait(words, index, ready, hopeless);
+    recorder.recordWait(start);
+    return came;
+  }
+
+  #wait(words: Int32Array, index: number, ready: () => boolean, hopeless: () => boolean): boolean {
     if (this.#spinner.spinUntil(ready)) return true;
     for (;;) {
       const seen = Atomics.load(words, index);

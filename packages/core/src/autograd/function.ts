@@ -1,6 +1,7 @@
 /** Custom differentiable functions (`torch.autograd.Function`). */
 import type { Device } from "../actor/device.ts";
-import { AutogradError, DeviceError, ShapeError } from "../errors.ts";
+import { shown } from "../arguments.ts";
+import { AutogradError, DeviceError, ShapeError, ValueError } from "../errors.ts";
 import { assertWritable, setInPlaceHistory } from "../ops/dispatch.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -176,11 +177,13 @@ export interface CustomFunction<Args extends readonly unknown[], R extends Tenso
 /**
  * Makes a callable of a custom function:
  * `const cube = customFunction({ name: "Cube", forward(ctx, x) {...}, backward(ctx, g) {...} })`.
+ * @throws ValueError where name, `forward` or `backward` is missing
  * @throws AutogradError when `forward` wrote to a leaf that requires a gradient (see `markDirty`)
  */
 export function customFunction<Args extends readonly unknown[], R extends Tensor | readonly Tensor[]>(
   definition: CustomFunction<Args, R>,
 ): (...args: Args) => R {
+  assertDefinition(definition);
   return (...args) => {
     const context = new FunctionContext();
     context.needsInputGrad = args.map((arg) => isTensor(arg) && arg.requiresGrad);
@@ -202,6 +205,16 @@ export function customFunction<Args extends readonly unknown[], R extends Tensor
     context.seal();
     return (isTensor(result) ? fresh[0] : fresh) as R;
   };
+}
+
+function assertDefinition(definition: unknown): void {
+  const op = "customFunction";
+  if (typeof definition !== "object" || definition === null)
+    throw new ValueError(`customFunction() takes { name, forward, backward }, got ${shown(definition)}`, { op });
+  for (const [part, type] of [["name", "string"], ["forward", "function"], ["backward", "function"]] as const) {
+    const given: unknown = Reflect.get(definition, part);
+    if (typeof given !== type) throw new ValueError(`customFunction(): '${part}' must be a ${type}, got ${shown(given)}`, { op });
+  }
 }
 
 /** An argument that is returned as it is: a tensor with a place of its own in the graph, over the same memory. */

@@ -1,4 +1,5 @@
 /** Checking gradients against finite differences (`torch.autograd.gradcheck`). */
+import { assertList, shown } from "../arguments.ts";
 import { AutogradError, ValueError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { isTensor } from "../tensor/tensor.ts";
@@ -25,6 +26,8 @@ export async function gradcheck(
   inputs: readonly Tensor[],
   { eps = 1e-6, atol = 1e-5, rtol = 1e-3 }: GradcheckOptions = {},
 ): Promise<true> {
+  if (typeof f !== "function") throw new ValueError(`gradcheck() takes a function, got ${shown(f)}`, { op: "gradcheck" });
+  assertList("gradcheck", "inputs", inputs, "tensors");
   if (!inputs.some((input) => input.requiresGrad)) {
     throw new ValueError(
       "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True.",

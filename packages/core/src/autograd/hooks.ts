@@ -1,5 +1,6 @@
 /** Looking at and changing gradients on their way: tensor hooks and `retainGrad`. */
-import { AutogradError, ShapeError } from "../errors.ts";
+import { shown } from "../arguments.ts";
+import { AutogradError, ShapeError, ValueError } from "../errors.ts";
 import { sameShape } from "../tensor/shape.ts";
 import { hold } from "../tensor/memory.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -16,6 +17,7 @@ export interface HookHandle {
  * @throws AutogradError when the tensor does not require a gradient
  */
 export function registerHook(x: Tensor, hook: (gradient: Tensor) => Tensor | undefined | void): HookHandle {
+  if (typeof hook !== "function") throw new ValueError(`a hook must be a function, got ${shown(hook)}`, { op: "registerHook" });
   const { edge } = x;
   if (edge === undefined) throw new AutogradError("cannot register a hook on a tensor that doesn't require gradient");
   const { node, slot } = edge;

@@ -3,6 +3,8 @@
  * own awaits and nothing else.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { shown } from "../arguments.ts";
+import { ValueError } from "../errors.ts";
 
 const overrides = new AsyncLocalStorage<boolean>();
 let everOverridden = false;
@@ -14,6 +16,10 @@ export function isGradEnabled(): boolean {
 
 /** Runs `body`, which may be asynchronous, without recording gradients (`torch.no_grad`). */
 export function noGrad<R>(body: () => R): R {
+  if (typeof body !== "function") {
+    const remedy = "Give it what to run: noGrad(() => ...).";
+    throw new ValueError(`noGrad(): the body must be a function, got ${shown(body)}`, { op: "noGrad", remedy });
+  }
   everOverridden = true;
   return overrides.run(false, body);
 }

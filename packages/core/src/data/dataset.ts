@@ -1,5 +1,6 @@
 /** Datasets: numbered samples. */
 import { ShapeError, ValueError } from "../errors.ts";
+import { tensorOperand } from "../ops/elementwise.ts";
 import { indexSelect } from "../ops/slices.ts";
 import { randperm, tensor } from "../tensor/creation.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -23,6 +24,7 @@ export class TensorDataset<const T extends readonly Tensor[] = readonly Tensor[]
 
   /** @throws ShapeError where lengths differ */
   constructor(...tensors: T) {
+    for (const one of tensors) tensorOperand("TensorDataset", one, "tensors");
     const [first] = tensors;
     if (first === undefined || tensors.some((one) => one.dim() === 0 || one.shape[0] !== first.shape[0])) {
       throw new ShapeError("Size mismatch between tensors: a TensorDataset needs tensors with the same number of rows");

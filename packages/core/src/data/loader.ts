@@ -1,6 +1,6 @@
 /** Batches of a dataset. */
 import { ValueError } from "../errors.ts";
-import { assertOptions, shown } from "../ops/arguments.ts";
+import { assertOptions, shown } from "../arguments.ts";
 import { relieve } from "../tensor/memory.ts";
 import { defaultCollate } from "./collate.ts";
 import type { Batched } from "./collate.ts";

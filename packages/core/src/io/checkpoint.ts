@@ -2,7 +2,7 @@
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import type { Device } from "../actor/device.ts";
 import { ValueError } from "../errors.ts";
-import { shown } from "../ops/arguments.ts";
+import { shown } from "../arguments.ts";
 import { fromBytes } from "../tensor/creation.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";

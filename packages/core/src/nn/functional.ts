@@ -4,24 +4,26 @@ export {
   elu,
   gelu,
   glu,
+  logsigmoid,
+  mish,
+  selu,
+  silu,
+  softplus,
+  softsign,
+  tanhshrink,
+} from "../ops/activations.ts";
+export {
   hardshrink,
   hardsigmoid,
   hardswish,
   hardtanh,
   leakyRelu,
-  logsigmoid,
-  mish,
   prelu,
   relu,
   relu6,
-  selu,
-  silu,
-  softplus,
   softshrink,
-  softsign,
-  tanhshrink,
   threshold,
-} from "../ops/activations.ts";
+} from "../ops/rectifiers.ts";
 export { sigmoid, tanh } from "../ops/transcendental.ts";
 export { logSoftmax, softmax, softmin } from "../ops/softmax.ts";
 export {
@@ -62,6 +64,7 @@ export { scaledDotProductAttention, scaledDotProductAttentionWithWeights } from 
 export { linear } from "../ops/contract.ts";
 export { bilinear } from "../ops/composite/products.ts";
 export { embedding } from "../ops/embedding.ts";
+export { oneHot } from "../ops/composite/one-hot.ts";
 export { pad } from "../ops/pad.ts";
 export { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d } from "../ops/conv.ts";
 export {

@@ -1,11 +1,23 @@
 /** What is done to all gradients of a model between `backward()` and the optimizer's step. */
+import { assertNumber, assertOptions, shown } from "../arguments.ts";
 import { noGrad } from "../autograd/mode.ts";
+import { ValueError } from "../errors.ts";
 import { stack } from "../ops/join.ts";
 import { local } from "../ops/local.ts";
 import { norm, powerSum } from "../ops/norm.ts";
 import { hold } from "../tensor/memory.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Executor } from "../tensor/value.ts";
+
+/** @throws ValueError for what is no list of tensors */
+function tensorsIn(op: string, parameters: Iterable<Tensor>): Tensor[] {
+  const given: unknown = parameters;
+  const isList = typeof given === "object" && given !== null && Symbol.iterator in given && !(given instanceof Tensor);
+  const all = isList ? [...parameters] : [];
+  const wrong = isList ? all.find((one: unknown) => !(one instanceof Tensor)) : given;
+  if (isList && wrong === undefined) return all;
+  throw new ValueError(`expected tensors, got ${shown(wrong)}`, { op, remedy: "Give model.parameters()." });
+}
 
 function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
   const gradients: Tensor[] = [];
@@ -50,14 +62,18 @@ function totalNorm(gradients: readonly Tensor[], normType: number): Tensor {
  * is read: the factor stays on the device.
  * @param options normType: 2 by default, Infinity for the greatest absolute value
  * @returns the norm before
+ * @throws ValueError for what are no tensors, for a norm that is no number, and for an unknown option
  */
 export function clipGradNorm_(
   parameters: Iterable<Tensor>,
   maxNorm: number,
   options: { readonly normType?: number } = {},
 ): Tensor | undefined {
+  assertOptions("clipGradNorm_", options, ["normType"]);
   const { normType = 2 } = options;
-  const all = [...parameters];
+  assertNumber("clipGradNorm_", "maxNorm", maxNorm);
+  assertNumber("clipGradNorm_", "normType", normType);
+  const all = tensorsIn("clipGradNorm_", parameters);
   return noGrad(() => {
     settleGradients(all);
     const gradients = gradientsOf(all);
@@ -81,7 +97,9 @@ export function clipGradNorm_(
  * Holds each element of the gradients between -clipValue and clipValue, in place (`torch.nn.utils.clip_grad_value_`).
  */
 export function clipGradValue_(parameters: Iterable<Tensor>, clipValue: number): void {
+  assertNumber("clipGradValue_", "clipValue", clipValue);
+  const all = tensorsIn("clipGradValue_", parameters);
   noGrad(() => {
-    for (const gradient of gradientsOf(parameters)) gradient.clamp_(-clipValue, clipValue);
+    for (const gradient of gradientsOf(all)) gradient.clamp_(-clipValue, clipValue);
   });
 }

@@ -1,7 +1,8 @@
 /** `nn`: modules, layers, losses, starting values, and the functions behind them. */
 export * as functional from "./functional.ts";
 export * as init from "./init.ts";
-export { Module, type LoadResult, type StateDict } from "./module.ts";
+export { Module } from "./module.ts";
+export type { LoadResult, StateDict } from "./state-dict.ts";
 export { Parameter } from "./parameter.ts";
 export { ModuleDict, ModuleList, ParameterList, Sequential } from "./layers/container.ts";
 export { Bilinear, Embedding, Linear } from "./layers/linear.ts";

@@ -3,29 +3,29 @@
  */
 import { noGrad } from "../autograd/mode.ts";
 import { ShapeError, ValueError } from "../errors.ts";
+import { assertOptions, shown } from "../arguments.ts";
+import { tensorOperand } from "../ops/elementwise.ts";
 import { eye, rand, randn } from "../tensor/creation.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
+const nonlinearities = [
+  "linear", "conv1d", "conv2d", "conv3d", "convTranspose1d", "convTranspose2d", "convTranspose3d", "sigmoid", "tanh",
+  "relu", "leakyRelu", "selu",
+] as const;
+
 /** The activation that follows, for `calculateGain`. */
-export type Nonlinearity =
-  | "linear"
-  | "conv1d"
-  | "conv2d"
-  | "conv3d"
-  | "convTranspose1d"
-  | "convTranspose2d"
-  | "convTranspose3d"
-  | "sigmoid"
-  | "tanh"
-  | "relu"
-  | "leakyRelu"
-  | "selu";
+export type Nonlinearity = (typeof nonlinearities)[number];
 
 /**
  * The recommended gain for a nonlinearity (`torch.nn.init.calculate_gain`). @param param the negative slope of
  * leakyRelu
+ * @throws ValueError for another nonlinearity
  */
 export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number {
+  if (!nonlinearities.includes(nonlinearity)) {
+    const remedy = `It is one of ${nonlinearities.join(", ")}.`;
+    throw new ValueError(`Unsupported nonlinearity ${shown(nonlinearity)}`, { op: "calculateGain", remedy });
+  }
   if (nonlinearity === "tanh") return 5 / 3;
   if (nonlinearity === "relu") return Math.SQRT2;
   if (nonlinearity === "leakyRelu") return Math.sqrt(2 / (1 + param ** 2));
@@ -37,6 +37,7 @@ export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number 
  * @throws ShapeError for fewer than two dimensions
  */
 export function calculateFans(weight: Tensor): { readonly fanIn: number; readonly fanOut: number } {
+  tensorOperand("init", weight, "tensor");
   if (weight.dim() < 2)
     throw new ShapeError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions");
   const [out, into, ...field] = weight.shape;
@@ -45,6 +46,7 @@ export function calculateFans(weight: Tensor): { readonly fanIn: number; readonl
 }
 
 function overwrite(tensor: Tensor, make: () => Tensor): Tensor {
+  tensorOperand("init", tensor, "tensor");
   return noGrad(() => tensor.copy_(make()));
 }
 
@@ -82,6 +84,7 @@ export function truncNormal_(tensor: Tensor, mean = 0, std = 1, a = -2, b = 2): 
 }
 
 export function constant_(tensor: Tensor, value: number): Tensor {
+  tensorOperand("init", tensor, "tensor");
   return noGrad(() => tensor.fill_(value));
 }
 
@@ -95,7 +98,7 @@ export function ones_(tensor: Tensor): Tensor {
 
 /** The identity matrix. @throws ShapeError unless the tensor has two dimensions */
 export function eye_(tensor: Tensor): Tensor {
-  if (tensor.dim() !== 2) throw new ShapeError("Only tensors with 2 dimensions are supported");
+  if (tensorOperand("init", tensor, "tensor").dim() !== 2) throw new ShapeError("Only tensors with 2 dimensions are supported");
   return overwrite(tensor, () => eye(tensor.shape[0], tensor.shape[1], like(tensor)));
 }
 
@@ -119,10 +122,9 @@ export interface KaimingOptions {
   readonly nonlinearity?: Nonlinearity;
 }
 
-function kaimingDeviation(
-  tensor: Tensor,
-  { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" }: KaimingOptions,
-): number {
+function kaimingDeviation(tensor: Tensor, options: KaimingOptions): number {
+  assertOptions("init", options, ["a", "mode", "nonlinearity"]);
+  const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" } = options;
   if (mode !== "fanIn" && mode !== "fanOut")
     throw new ValueError(`Mode ${String(mode)} not supported, please use one of fanIn, fanOut`);
   return calculateGain(nonlinearity, a) / Math.sqrt(calculateFans(tensor)[mode]);
@@ -130,13 +132,13 @@ function kaimingDeviation(
 
 /** He et al. 2015, uniform (`torch.nn.init.kaiming_uniform_`). */
 export function kaimingUniform_(tensor: Tensor, options: KaimingOptions = {}): Tensor {
-  if (tensor.numel() === 0) return tensor;
+  if (tensorOperand("init", tensor, "tensor").numel() === 0) return tensor;
   const bound = Math.sqrt(3) * kaimingDeviation(tensor, options);
   return uniform_(tensor, -bound, bound);
 }
 
 /** He et al. 2015, normal (`torch.nn.init.kaiming_normal_`). */
 export function kaimingNormal_(tensor: Tensor, options: KaimingOptions = {}): Tensor {
-  if (tensor.numel() === 0) return tensor;
+  if (tensorOperand("init", tensor, "tensor").numel() === 0) return tensor;
   return normal_(tensor, 0, kaimingDeviation(tensor, options));
 }

@@ -4,22 +4,15 @@
  */
 import { enterSite, leaveSite } from "../actor/site.ts";
 import { noGrad } from "../autograd/mode.ts";
-import { ValueError } from "../errors.ts";
-import { shown } from "../ops/arguments.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { DTypeError, ValueError } from "../errors.ts";
+import { assertOptions, shown } from "../arguments.ts";
+import { isDType, isFloat } from "../tensor/dtype.ts";
 import type { Target } from "../tensor/own-methods.ts";
-import { sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { assertFits, assertName } from "./fields.ts";
 import { Parameter } from "./parameter.ts";
-
-/** Tensors by name, as a checkpoint holds them. */
-export type StateDict = Record<string, Tensor>;
-
-/** What `loadStateDict` did not find or use (nothing, where it was strict). */
-export interface LoadResult {
-  readonly missingKeys: readonly string[];
-  readonly unexpectedKeys: readonly string[];
-}
+import { loadInto } from "./state-dict.ts";
+import type { LoadResult, StateDict } from "./state-dict.ts";
 
 type Found = Parameter | Module;
 
@@ -36,6 +29,8 @@ export abstract class Module {
 
   /** Names of fields that are buffers, and whether a state dict holds them. */
   readonly #buffers = new Map<string, { readonly persistent: boolean }>();
+  /** What is in fields that are buffers or parameters. */
+  readonly #held = new Map<string, Tensor | null | undefined>();
 
   constructor() {
     const forward: unknown = Reflect.get(this, "forward");
@@ -84,7 +79,57 @@ export abstract class Module {
 
   /** Own parameters and child modules with their names, in the order of the fields. */
   *#found(): Generator<readonly [name: string, found: Found]> {
-    for (const [name, value] of Object.entries(this)) yield* findIn(name, value);
+    for (const [name, value] of Object.entries(this) as [string, unknown][]) {
+      if (value instanceof Parameter && !this.#held.has(name)) this.#keep(name, value);
+      yield* findIn(name, value);
+    }
+  }
+
+  /**
+   * Keeps a parameter in the field `name`, which refuses anything else from here on (`torch.nn.Module.register_parameter`).
+   * Plain fields will do too: `this.weight = new Parameter(...)`; they are kept as soon as somebody asks for the parameters.
+   * @param parameter null for one that the module could have and does not
+   * @throws ValueError for a name that is taken or no name, and for what is no parameter
+   */
+  registerParameter(name: string, parameter: Parameter | null): void {
+    this.#assertFree("registerParameter", "parameter", name);
+    assertFits(this.constructor.name, "parameter", name, parameter);
+    this.#keep(name, parameter);
+  }
+
+  #keep(name: string, tensor: Tensor | null): void {
+    this.#held.set(name, tensor);
+    Object.defineProperty(this, name, Module.#accessorOf(name));
+  }
+
+  /** By name, and shared, so that the modules of a kind stay alike for the engine that runs them. */
+  static readonly #accessors = new Map<string, PropertyDescriptor & ThisType<Module>>();
+
+  /** A field that takes what fits and nothing else: a plain tensor in a parameter's place would not be trained. */
+  static #accessorOf(name: string): PropertyDescriptor {
+    let accessor = Module.#accessors.get(name);
+    if (accessor === undefined) {
+      accessor = {
+        configurable: true,
+        enumerable: true,
+        get() {
+          return this.#held.get(name);
+        },
+        set(value: unknown) {
+          assertFits(this.constructor.name, this.#buffers.has(name) ? "buffer" : "parameter", name, value);
+          this.#held.set(name, value);
+        },
+      };
+      Module.#accessors.set(name, accessor);
+    }
+    return accessor;
+  }
+
+  /** @throws ValueError for a name that is taken */
+  #assertFree(op: string, what: string, name: string): void {
+    assertName(op, what, name);
+    if (!this.#held.has(name) && Reflect.get(this, name) !== undefined)
+      throw new ValueError(`attribute '${name}' already exists`, { op });
   }
 
   /** Direct submodules by name; each one once. */
@@ -139,16 +184,17 @@ export abstract class Module {
   /**
    * Keeps a tensor that is no parameter but belongs to the module's state (running statistics) in the field `name`.
    * @param tensor null for one that the module could have and does not
-   * @param persistent whether state dicts hold it
+   * @param options persistent: whether state dicts hold it
+   * @throws ValueError for a name that is taken or no name, and for what is no tensor
    */
   registerBuffer(name: string, tensor: Tensor | null, options: { readonly persistent?: boolean } = {}): void {
-    if (tensor !== null && !(tensor instanceof Tensor)) {
-      throw new ValueError(`cannot assign ${shown(tensor)} as buffer '${name}' (a Tensor or null is required)`, {
-        op: "registerBuffer",
-      });
-    }
+    assertOptions("registerBuffer", options, ["persistent"]);
+    if (!this.#buffers.has(name)) this.#assertFree("registerBuffer", "buffer", name);
+    if (this.#held.has(name) && !this.#buffers.has(name))
+      throw new ValueError(`attribute '${name}' already exists`, { op: "registerBuffer" });
+    assertFits(this.constructor.name, "buffer", name, tensor);
     this.#buffers.set(name, { persistent: options.persistent ?? true });
-    Reflect.set(this, name, tensor);
+    this.#keep(name, tensor);
   }
 
   *#ownBuffers(): Generator<readonly [name: string, buffer: Tensor, persistent: boolean]> {
@@ -191,35 +237,9 @@ export abstract class Module {
    * @throws ValueError that lists missing and unexpected names and wrong sizes
    */
   loadStateDict(state: Readonly<StateDict>, options: { readonly strict?: boolean } = {}): LoadResult {
+    assertOptions("loadStateDict", options, ["strict"]);
     const { strict = true } = options;
-    assertState(state);
-    const own = new Map(this.#state());
-    const missingKeys = [...own.keys()].filter((name) => !Object.hasOwn(state, name));
-    const unexpectedKeys = Object.keys(state).filter((name) => !own.has(name));
-    const problems: string[] = [];
-    if (strict && unexpectedKeys.length > 0)
-      problems.push(`Unexpected key(s) in state_dict: ${quoted(unexpectedKeys)}. `);
-    if (strict && missingKeys.length > 0) problems.push(`Missing key(s) in state_dict: ${quoted(missingKeys)}. `);
-    const copies: (readonly [target: Tensor, source: Tensor])[] = [];
-    for (const [name, target] of own) {
-      if (!Object.hasOwn(state, name)) continue;
-      const source = state[name];
-      if (sameShape(source.shape, target.shape)) copies.push([target, source]);
-      else {
-        problems.push(
-          `size mismatch for ${name}: copying a param with shape torch.Size([${source.shape.join(", ")}]) from ` +
-            `checkpoint, ` +
-            `the shape in current model is torch.Size([${target.shape.join(", ")}]).`,
-        );
-      }
-    }
-    if (problems.length > 0) {
-      throw new ValueError(`Error(s) in loading state_dict for ${this.constructor.name}:\n\t${problems.join("\n\t")}`);
-    }
-    noGrad(() => {
-      for (const [target, source] of copies) target.copy_(source.to(target.device));
-    });
-    return { missingKeys, unexpectedKeys };
+    return loadInto(new Map(this.#state()), state, strict, this.constructor.name);
   }
 
   // --- changing all inside -------------------------------------------------------------------------------------------
@@ -227,9 +247,12 @@ export abstract class Module {
   /**
    * Moves parameters and buffers to a device or to a float dtype, in place (`torch.nn.Module.to`). Parameters stay the
    * same objects, so optimizers remain valid. Whole-number buffers keep their dtype.
+   * @throws DTypeError for a dtype that parameters cannot have, DeviceError for an unknown device
    */
   to(...target: [Target, ...Exclude<Target, Tensor>[]]): this {
     for (const place of target) {
+      if (isDType(place) && !isFloat(place))
+        throw new DTypeError(`nn.Module.to only accepts floating point dtypes, but got desired dtype=${place}`, { op: "to" });
       for (const tensor of [...this.parameters(), ...this.buffers()]) moveTensor(tensor, place);
     }
     return this;
@@ -250,8 +273,10 @@ export abstract class Module {
     return this.to("float32");
   }
 
-  /** Sets training mode for this module and all inside. */
+  /** Sets training mode for this module and all inside. @throws ValueError for what is no boolean */
   train(mode = true): this {
+    if (typeof mode !== "boolean")
+      throw new ValueError(`training mode is expected to be boolean, got ${shown(mode)}`, { op: "train" });
     for (const module of this.modules()) module.training = mode;
     return this;
   }
@@ -310,23 +335,9 @@ function* findIn(name: string, value: unknown): Generator<readonly [name: string
   }
 }
 
-function assertState(state: unknown): asserts state is Readonly<StateDict> {
-  const remedy = "io.loadSafetensors(path) gives a promise of a state dict.";
-  if (typeof state !== "object" || state === null || state instanceof Promise)
-    throw new ValueError(`Expected state_dict to be dict-like, got ${shown(state)}`, { op: "loadStateDict", remedy });
-  for (const [name, value] of Object.entries(state)) {
-    if (!(value instanceof Tensor))
-      throw new ValueError(`state_dict holds ${shown(value)} for ${name}, not a Tensor`, { op: "loadStateDict" });
-  }
-}
-
 /** `a.b`, where either may be empty. */
 function join(path: string, name: string): string {
   return path === "" || name === "" ? path + name : `${path}.${name}`;
-}
-
-function quoted(names: readonly string[]): string {
-  return names.map((name) => `"${name}"`).join(", ");
 }
 
 function indented(text: string): string {

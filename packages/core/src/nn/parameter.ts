@@ -1,6 +1,6 @@
 /** Tensors that a module trains, and tensors that it keeps. */
 import { AutogradError, DTypeError } from "../errors.ts";
-import { shown } from "../ops/arguments.ts";
+import { shown } from "../arguments.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { text } from "../tensor/reading.ts";
 import { isTensor, Tensor } from "../tensor/tensor.ts";

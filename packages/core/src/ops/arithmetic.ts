@@ -3,7 +3,7 @@ import { DTypeError, ValueError } from "../errors.ts";
 import type { Expr } from "../kernel/build.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyTo } from "./dispatch.ts";
 import { binary, inPlace, none, oneMinus, operands, times, unary } from "./elementwise.ts";
 import type { Operand } from "./elementwise.ts";

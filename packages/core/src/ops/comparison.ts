@@ -4,7 +4,7 @@ import type { Expr } from "../kernel/build.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { binary, inPlace, tensorOperand, unary } from "./elementwise.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";

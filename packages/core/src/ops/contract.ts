@@ -3,8 +3,9 @@ import { ShapeError } from "../errors.ts";
 import { broadcastShapes } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyTo } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { defineContract, plain } from "./kinds/contract.ts";
 import type { ContractAttrs, ContractOp } from "./kinds/contract.ts";
 
@@ -32,6 +33,8 @@ const biasedLinearOp = defineContract("linear", { index: "...k,nk->...n", addend
  */
 export const matmul = Object.assign(
   (x: Tensor, y: Tensor): Tensor => {
+    tensorOperand("matmul", x);
+    tensorOperand("matmul", y, "other");
     const [xRank, yRank] = [x.dim(), y.dim()];
     if (xRank === 0 || yRank === 0) {
       throw new ShapeError(`both arguments to matmul need to be at least 1D, but they are ${xRank}D and ${yRank}D`, {
@@ -76,6 +79,8 @@ export const matmul = Object.assign(
 /** `[m, k] x [k, n] -> [m, n]` (`torch.mm`). @throws ShapeError, DTypeError */
 export const mm = Object.assign(
   (x: Tensor, y: Tensor): Tensor => {
+    tensorOperand("mm", x);
+    tensorOperand("mm", y, "mat2");
     if (x.dim() !== 2) throw new ShapeError("self must be a matrix", { op: "mm" });
     if (y.dim() !== 2) throw new ShapeError("mat2 must be a matrix", { op: "mm" });
     assertMultiplicable("mm", x.shape, y.shape);
@@ -87,6 +92,8 @@ export const mm = Object.assign(
 /** `[m, k] x [k] -> [m]` (`torch.mv`). @throws ShapeError, DTypeError */
 export const mv = Object.assign(
   (x: Tensor, y: Tensor): Tensor => {
+    tensorOperand("mv", x);
+    tensorOperand("mv", y, "vec");
     if (x.dim() !== 2 || y.dim() !== 1) {
       throw new ShapeError(`vector + matrix @ vector expected, got 1, ${x.dim()}, ${y.dim()}`, { op: "mv" });
     }
@@ -99,6 +106,8 @@ export const mv = Object.assign(
 /** The inner product of two vectors of one length (`torch.dot`). @throws ShapeError, DTypeError */
 export const dot = Object.assign(
   (x: Tensor, y: Tensor): Tensor => {
+    tensorOperand("dot", x);
+    tensorOperand("dot", y, "tensor");
     if (x.dim() !== 1 || y.dim() !== 1) {
       throw new ShapeError(`1D tensors expected, but got ${x.dim()}D and ${y.dim()}D tensors`, { op: "dot" });
     }
@@ -121,6 +130,8 @@ export const vdot = dot;
 /** `[b, m, k] x [b, k, n] -> [b, m, n]` (`torch.bmm`). @throws ShapeError, DTypeError */
 export const bmm = Object.assign(
   (x: Tensor, y: Tensor): Tensor => {
+    tensorOperand("bmm", x);
+    tensorOperand("bmm", y, "mat2");
     assertBatches("bmm", x.shape, y.shape);
     return apply(bmmOp, [x, y], plain);
   },
@@ -142,12 +153,18 @@ function sumOf(
   op: ContractOp,
   assertFits: (x: Shape, y: Shape, input: Shape) => void,
 ): { readonly fresh: Sum & { readonly op: ContractOp }; readonly inPlace: Sum } {
-  const fresh: Sum = (input, x, y, ...options) => {
+  const check = (input: Tensor, x: Tensor, y: Tensor): void => {
+    tensorOperand(op.name, input);
+    tensorOperand(op.name, x, "mat1");
+    tensorOperand(op.name, y, "mat2");
     assertFits(x.shape, y.shape, input.shape);
+  };
+  const fresh: Sum = (input, x, y, ...options) => {
+    check(input, x, y);
     return apply(op, [x, y, input], factors(op.name, options));
   };
   const inPlace: Sum = (input, x, y, ...options) => {
-    assertFits(x.shape, y.shape, input.shape);
+    check(input, x, y);
     return applyTo(op, input, [x, y, input], factors(op.name, options));
   };
   return { fresh: Object.assign(fresh, { op }), inPlace };
@@ -187,6 +204,8 @@ export const { fresh: baddbmm, inPlace: baddbmm_ } = sumOf(baddbmmOp, (x, y) => 
  * @throws ShapeError, DTypeError
  */
 export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  tensorOperand("linear", input);
+  tensorOperand("linear", weight, "weight");
   if (weight.dim() === 1) {
     const product = matmul(input, weight);
     return bias === undefined ? product : product.add(bias);

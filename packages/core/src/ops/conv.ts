@@ -3,8 +3,9 @@ import { ShapeError, ValueError } from "../errors.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { isTensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { isOptions, parameters, shown } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import type { Convolution } from "./convolution.ts";
 import { inputOp, outputOp } from "./kinds/convolution.ts";
 import { windowCount } from "./windows.ts";
@@ -63,7 +64,7 @@ export const convTranspose3d: Conv<ConvTransposeOptions> = (input, weight, ...re
 
 function convolution(rank: number, input: Tensor, weight: Tensor, rest: readonly unknown[]): Tensor {
   const op = `conv${rank}d`;
-  const [bias, options] = biasAndOptions(rest);
+  const [bias, options] = biasAndOptions(op, rest);
   const {
     stride = 1,
     padding = 0,
@@ -108,7 +109,7 @@ function convolution(rank: number, input: Tensor, weight: Tensor, rest: readonly
 
 function transposed(rank: number, input: Tensor, weight: Tensor, rest: readonly unknown[]): Tensor {
   const op = `convTranspose${rank}d`;
-  const [bias, options] = biasAndOptions(rest);
+  const [bias, options] = biasAndOptions(op, rest);
   const names = ["stride", "padding", "outputPadding", "groups", "dilation"] as const;
   const {
     stride = 1,
@@ -163,14 +164,22 @@ function transposed(rank: number, input: Tensor, weight: Tensor, rest: readonly 
 // --- arguments ---------------------------------------------------------------------------------------------------
 
 /** A bias may be left out, with or without a placeholder. */
-function biasAndOptions(rest: readonly unknown[]): [bias: Tensor | undefined, options: readonly unknown[]] {
+function biasAndOptions(
+  op: string,
+  rest: readonly unknown[],
+): [bias: Tensor | undefined, options: readonly unknown[]] {
   const [first, ...others] = rest;
   if (isTensor(first)) return [first, others];
-  return [undefined, first === undefined || first === null ? others : rest];
+  if (first === undefined || first === null) return [undefined, others];
+  if (!isOptions(first)) tensorOperand(op, first, "bias");
+  return [undefined, rest];
 }
 
 /** @throws ValueError unless there is one whole number for each spatial dimension */
 export function perDimension(op: string, name: string, value: PerDimension, rank: number): readonly number[] {
+  if (typeof value !== "number" && !Array.isArray(value)) {
+    throw new ValueError(`${name} must be a whole number or a list of ${rank} of them, but got ${shown(value)}`, { op });
+  }
   const list =
     typeof value === "number"
       ? new Array<number>(rank).fill(value)
@@ -199,6 +208,8 @@ function notNegative(op: string, name: string, sizes: readonly number[]): readon
 }
 
 function withBatch(op: string, rank: number, input: Tensor, weight: Tensor): Tensor {
+  tensorOperand(op, input);
+  tensorOperand(op, weight, "weight");
   if (weight.dim() !== rank + 2) {
     throw new ShapeError(
       `expected ${rank + 2}D weight for ${op}, but got weight of size: [${weight.shape.join(", ")}]`,

@@ -1,10 +1,11 @@
 /** Copies: into another dtype, into memory of their own, over another tensor. */
-import { ShapeError } from "../errors.ts";
+import { DTypeError, ShapeError } from "../errors.ts";
+import { shown } from "../arguments.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { apply, applyTo } from "./dispatch.ts";
-import { none } from "./elementwise.ts";
+import { none, tensorOperand } from "./elementwise.ts";
 import { fillOp } from "./generate.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
 import type { ElementwiseOp } from "./kinds/elementwise.ts";
@@ -76,9 +77,15 @@ const fillInPlaceOp: Op<readonly number[]> = {
 /** `fill_(0)`, which autograd knows by a name of its own. */
 const zeroInPlaceOp: Op<readonly number[]> = { ...fillInPlaceOp, gradName: "Zero", overload: undefined };
 
+/** @throws DTypeError for what is no number */
+function filler(op: string, value: unknown): number {
+  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return Number(value);
+  throw new DTypeError(`${op}(): argument 'value' must be Tensor or number, not ${shown(value)}`, { op });
+}
+
 /** A tensor like `x` with every element one number, given as such or as a 0-dim tensor (`torch.fill`). */
 export function fill(x: Tensor, value: number | boolean | Tensor): Tensor {
-  if (!isTensor(value)) return apply(fillInPlaceOp, [x], [Number(value)]);
+  if (!isTensor(value)) return apply(fillInPlaceOp, [x], [filler("fill", value)]);
   if (value.dim() !== 0) {
     throw new ShapeError(`fill only supports 0-dimension value tensor but got tensor with ${value.dim()} dimensions.`, { op: "fill" });
   }
@@ -93,12 +100,13 @@ export const methods = { clone, contiguous };
 export const inPlaceMethods = {
   /** Overwrites with `source`, broadcast, converted and brought from its device. */
   copy_(x: Tensor, source: Tensor): Tensor {
+    tensorOperand("copy_", source, "src");
     const moved = source.device === x.device ? source : source.to(x.device);
     return applyTo(copyOp, x, [x, toDType(moved, x.dtype)], none);
   },
   /** Overwrites every element with one number. */
   fill_(x: Tensor, value: number | boolean | Tensor): Tensor {
-    return isTensor(value) ? x.copy_(value) : applyTo(fillInPlaceOp, x, [x], [Number(value)]);
+    return isTensor(value) ? x.copy_(value) : applyTo(fillInPlaceOp, x, [x], [filler("fill_", value)]);
   },
   zero_(x: Tensor): Tensor {
     return applyTo(zeroInPlaceOp, x, [x], [0]);

@@ -4,7 +4,9 @@ import { promoteTypes } from "../tensor/dtype.ts";
 import { normalizeDim } from "../tensor/shape.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { shown } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { contraction, plain } from "./kinds/contract.ts";
 
 /** A tensor and one label for each of its dimensions, all different. Labels may be longer than one letter. */
@@ -21,7 +23,9 @@ export interface Labelled {
  * @throws ShapeError, ValueError, DTypeError
  */
 export function einsum(equation: string, ...operands: readonly (Tensor | readonly Tensor[])[]): Tensor {
+  if (typeof equation !== "string") throw invalid(`the equation must be a text, got ${shown(equation)}`);
   const tensors = operands.flatMap((operand) => (isTensor(operand) ? [operand] : operand));
+  for (const x of tensors) tensorOperand("einsum", x, "operands");
   const { inputs, output } = parse(equation, tensors);
   const terms = tensors.map((tensor, i) => diagonals(tensor, inputs[i], i));
   return contractAll(withoutRepeats(terms), output);

@@ -1,5 +1,6 @@
 /** How the elementwise tables (arithmetic, transcendental, comparison, ...) make public functions of their entries. */
 import { DTypeError } from "../errors.ts";
+import { shown } from "../arguments.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { apply, applyTo } from "./dispatch.ts";
@@ -27,9 +28,11 @@ export function binary(name: string, entry: ElementwiseEntry): Binary {
   return Object.assign((x: Operand, y: Operand) => apply(op, operands(name, x, y), none), { op });
 }
 
-export function tensorOperand(op: string, x: unknown): Tensor {
+/** @throws DTypeError for what is no tensor; `name` is the argument's, as in PyTorch */
+export function tensorOperand(op: string, x: unknown, name = "input"): Tensor {
   if (isTensor(x)) return x;
-  throw new DTypeError(`${op}(): argument 'input' must be Tensor, not ${x === null ? "null" : typeof x}`, { op });
+  const remedy = x instanceof Promise ? "Is an await missing?" : Array.isArray(x) ? "tensor([...]) makes one." : undefined;
+  throw new DTypeError(`${op}(): argument '${name}' must be Tensor, not ${shown(x)}`, { op, remedy });
 }
 
 /**

@@ -3,8 +3,9 @@ import { noGrad } from "../autograd/mode.ts";
 import { ShapeError, ValueError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { assertIndexType, defineIndex, shapeOfInput } from "./kinds/index.ts";
 import type { IndexOp, Movement } from "./kinds/index.ts";
 import { from } from "./op.ts";
@@ -109,6 +110,8 @@ export function embedding(
 ): Tensor {
   const names = ["paddingIdx", "maxNorm", "normType", "scaleGradByFreq"] as const;
   const { paddingIdx, maxNorm, normType = 2, scaleGradByFreq } = parameters<EmbeddingOptions>("embedding", names, args);
+  tensorOperand("embedding", input);
+  tensorOperand("embedding", weight, "weight");
   const rows = weight.shape[0] ?? 0;
   if (paddingIdx !== undefined && (paddingIdx >= rows || paddingIdx < -rows)) {
     throw new ValueError("Padding_idx must be within num_embeddings", { op: "embedding" });

@@ -5,7 +5,7 @@ import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyAll } from "./dispatch.ts";
 import { tensorOperand } from "./elementwise.ts";
 import { defineReduce, dimsOf, highest, lowest, restored, same, scalarType } from "./kinds/reduce.ts";

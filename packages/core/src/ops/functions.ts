@@ -15,7 +15,8 @@ export {
 } from "./transcendental.ts";
 export { allclose, equal } from "./truth.ts";
 export { digamma, entr, erf, erfc, erfinv, lgamma, ndtr } from "./special.ts";
-export { relu, softplus } from "./activations.ts";
+export { softplus } from "./activations.ts";
+export { relu } from "./rectifiers.ts";
 export {
   all, any, countNonzero, logsumexp, mean, nanmean, nansum, prod, std, stdMean, sum, trace, varMean, var,
 } from "./reduce.ts";
@@ -26,12 +27,11 @@ export { renorm } from "./composite/norms.ts";
 export { logSoftmax, softmax } from "./softmax.ts";
 export { cummax, cummin, cumprod, cumsum, logcumsumexp } from "./scan.ts";
 export { argsort, kthvalue, median, msort, nanmedian, sort, topk } from "./sort.ts";
+export { mode } from "./mode.ts";
 export { unique, uniqueConsecutive } from "./unique.ts";
 export { bucketize, isin, searchsorted } from "./search.ts";
-export {
-  broadcastTo, diagonal, diagonalScatter, flatten, movedim, narrow, permute, ravel, reshape, select, selectScatter, sliceScatter, squeeze,
-  t, transpose, unflatten, unsqueeze,
-} from "./view.ts";
+export { diagonal, diagonalScatter, narrow, select, selectScatter, sliceScatter } from "./parts.ts";
+export { broadcastTo, flatten, movedim, permute, ravel, reshape, squeeze, t, transpose, unflatten, unsqueeze } from "./view.ts";
 export { asStrided, asStridedScatter } from "./strided.ts";
 export { chunk, dsplit, hsplit, split, tensorSplit, unbind, vsplit } from "./split.ts";
 export {

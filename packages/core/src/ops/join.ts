@@ -9,7 +9,7 @@ import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { assertList, parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { tensorOperand } from "./elementwise.ts";
 import { deviceOf, promote } from "./kinds/elementwise.ts";
@@ -124,21 +124,29 @@ const stackOp: Op<JoinAttrs> = rearrangement<JoinAttrs>("stack", {
   gradientOf: (index): GradientRule<JoinAttrs> => ({ saves: "", rule: (g, _, { dim }) => g.select(dim, index) }),
 });
 
+/** @throws ValueError for what is no list, DTypeError for what is no tensor in it */
+function assertTensors(op: string, tensors: readonly Tensor[]): void {
+  assertList(op, "tensors", tensors, "tensors");
+  for (const x of tensors) tensorOperand(op, x, "tensors");
+}
+
 /** Tensors one after another along `dim` (`torch.cat`). @throws ShapeError where other sizes differ */
 export function cat(tensors: readonly Tensor[], ...args: Optional<[dim: number]>): Tensor {
   const { dim = 0 } = parameters<{ dim?: number }>("cat", ["dim"], args);
-  for (const x of tensors) tensorOperand("cat", x);
+  assertTensors("cat", tensors);
   return apply(catOp, tensors, { dim });
 }
 
 /** Tensors of one shape side by side along a new dimension (`torch.stack`). */
 export function stack(tensors: readonly Tensor[], ...args: Optional<[dim: number]>): Tensor {
   const { dim = 0 } = parameters<{ dim?: number }>("stack", ["dim"], args);
+  assertTensors("stack", tensors);
   return apply(stackOp, tensors, { dim });
 }
 
 /** Tensors, of rank `rank` at least, for one of the functions below. */
 function stackable(name: string, tensors: readonly Tensor[], rank: 1 | 2 | 3): Tensor[] {
+  assertTensors(name, tensors);
   if (tensors.length === 0) throw new ValueError(`${name} expects a non-empty TensorList`, { op: name });
   return tensors.map((x) => atLeast(x, rank));
 }

@@ -1,7 +1,7 @@
 /**
  * Ops that a mask steers. Those whose shape depends on the mask's contents read how many elements it takes: they wait.
  */
-import { DTypeError } from "../errors.ts";
+import { DTypeError, ValueError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
 import type { InnerStride, LoopKernel } from "../kernel/ir.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -9,9 +9,10 @@ import { broadcastShapes, numelOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { where as choose } from "./selection.ts";
+import { tensorOperand } from "./elementwise.ts";
 import type { Operand } from "./elementwise.ts";
 import { indexOp } from "./places.ts";
 import { KernelCache, launch } from "./launch.ts";
@@ -20,6 +21,7 @@ import type { Op } from "./op.ts";
 import type { Optional } from "./signatures.ts";
 
 function assertMask(op: string, mask: Tensor): void {
+  tensorOperand(op, mask, "mask");
   if (mask.dtype !== "bool") throw new DTypeError(`${op}: expected BoolTensor for mask, but got ${mask.dtype}`, { op });
 }
 
@@ -138,8 +140,7 @@ export function placesOf(x: Tensor): Tensor[] {
 
 /** The elements where `mask` (bool, broadcast) holds, as a vector (`torch.masked_select`). Waits for the mask. */
 export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
-  if (mask.dtype !== "bool")
-    throw new DTypeError("masked_select: expected BoolTensor for mask", { op: "maskedSelect" });
+  assertMask("maskedSelect", mask);
   const shape = broadcastShapes([x.shape, mask.shape], "maskedSelect");
   const places = argwhere(mask.expand(shape).reshape(-1)).t();
   return apply(indexOp, [x.expand(shape).reshape(-1), places], { dims: [0] });
@@ -152,7 +153,10 @@ export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
 export function where(condition: Tensor): Tensor[];
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor;
 export function where(condition: Tensor, x?: Operand, y?: Operand): Tensor | Tensor[] {
-  return x === undefined || y === undefined ? placesOf(condition) : choose(condition, x, y);
+  if (x === undefined && y === undefined) return placesOf(tensorOperand("where", condition, "condition"));
+  if (x === undefined || y === undefined)
+    throw new ValueError("where() takes a condition alone, or with both values to choose from", { op: "where" });
+  return choose(condition, x, y);
 }
 
 export const methods = {

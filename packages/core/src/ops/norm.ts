@@ -2,7 +2,7 @@
 import { ShapeError, ValueError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { defineReduce, dimsOf, floatsOnly, restored } from "./kinds/reduce.ts";
 import type { Dims, ReduceAttrs, ReduceEntry } from "./kinds/reduce.ts";

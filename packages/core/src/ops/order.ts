@@ -4,7 +4,7 @@ import { normalizeDim, normalizeDims, numelOf, sizesOf } from "../tensor/shape.t
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { viewOf } from "./kinds/view.ts";
 import { copyInto } from "./moves.ts";

@@ -4,8 +4,9 @@ import { tensor } from "../tensor/creation.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { assertList, assertWhole, parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { viewOf } from "./kinds/view.ts";
 import { copyInto, fillWith } from "./moves.ts";
 import { gradientLookup } from "./op.ts";
@@ -110,6 +111,9 @@ export function pad(
     ["mode", "value"],
     args,
   );
+  tensorOperand("pad", x);
+  assertList("pad", "the padding", padding, "whole numbers");
+  for (const places of padding) assertWhole("pad", "the padding", places);
   if (mode === "constant") return constantPad(x, padding, value);
   const rank = x.dim();
   if (padding.length % 2 !== 0 || padding.length / 2 > rank || rank - padding.length / 2 > 2) {

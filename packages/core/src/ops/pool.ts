@@ -2,10 +2,11 @@
 import { ShapeError, ValueError } from "../errors.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { assertList, parameters } from "../arguments.ts";
 import { perDimension } from "./conv.ts";
 import type { PerDimension } from "./conv.ts";
 import { apply, applyAll } from "./dispatch.ts";
+import { tensorOperand } from "./elementwise.ts";
 import { defineWindowMax } from "./kinds/window-max.ts";
 import { defineWindowSum } from "./kinds/window.ts";
 import type { WindowAttrs, WindowOp } from "./kinds/window.ts";
@@ -121,6 +122,7 @@ export const avgPool3d: AvgPool = avgPool(3);
 // --- windows by output size --------------------------------------------------------------------------------------
 
 function adaptiveWindows(op: string, input: Shape, outputSize: OutputSize): WindowAttrs {
+  if (typeof outputSize !== "number") assertList(op, "output_size", outputSize, "sizes");
   const list =
     typeof outputSize === "number"
       ? input.map(() => outputSize)
@@ -260,6 +262,7 @@ function pooled(
 
 /** Inputs without a batch dimension get one. @throws ShapeError on another rank, or where an image has no elements */
 function withBatch(op: string, rank: number, input: Tensor): Tensor {
+  tensorOperand(op, input);
   const batched = input.dim() === rank + 1 ? input.unsqueeze(0) : input;
   if (batched.dim() === rank + 2 && !batched.shape.slice(1).includes(0)) return batched;
   const ranks = `${rank + 1}D or ${rank + 2}D (batch mode) tensor`;
@@ -289,9 +292,9 @@ interface WindowGeometry {
 
 function windowGeometry(op: string, rank: number, kernelSize: PerDimension, options: SlidingOptions): WindowGeometry {
   const taps = perDimension(op, "kernel_size", kernelSize, rank);
-  const given = options.stride;
+  const given = options.stride ?? [];
   const stride =
-    given === undefined || (typeof given !== "number" && given.length === 0)
+    Array.isArray(given) && given.length === 0
       ? taps
       : perDimension(op, "stride", given, rank);
   const padding = perDimension(op, "padding", options.padding ?? 0, rank);

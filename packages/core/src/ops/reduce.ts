@@ -9,7 +9,7 @@ import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import {
   countOf,

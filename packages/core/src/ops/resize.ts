@@ -5,7 +5,7 @@ import { numelOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { perDimension } from "./conv.ts";
 import type { PerDimension } from "./conv.ts";
 import { apply } from "./dispatch.ts";

@@ -5,7 +5,7 @@ import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { normalizeDim } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyAll } from "./dispatch.ts";
 import { highest, lowest, scalarType, widening } from "./kinds/reduce.ts";
 import { defineScan } from "./kinds/scan.ts";

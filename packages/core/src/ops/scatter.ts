@@ -8,7 +8,7 @@ import { normalizeDim, sameShape } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyTo } from "./dispatch.ts";
 import { assertIndexType, atLeast1d, defineIndex, lifted, zerosFor } from "./kinds/index.ts";
 import type { Along, Combine, IndexEntry, IndexOp } from "./kinds/index.ts";

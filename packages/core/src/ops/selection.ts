@@ -4,10 +4,10 @@ import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyTo } from "./dispatch.ts";
 import { toDType } from "./conversion.ts";
-import { none, operands } from "./elementwise.ts";
+import { none, operands, tensorOperand } from "./elementwise.ts";
 import type { Operand } from "./elementwise.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
 import { from, gradientLookup } from "./op.ts";
@@ -27,6 +27,7 @@ function chosen(condition: Tensor, x: Operand, y: Operand): Tensor {
  * `x` where `condition` holds, else `y`, all broadcast (`torch.where`). With the condition alone: `nonzero` as one tensor a dimension.
  */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
+  tensorOperand("where", condition, "condition");
   if (condition.dtype !== "bool" && condition.dtype !== "uint8") {
     throw new DTypeError(`where expected condition to be a boolean tensor, but got a tensor with dtype ${condition.dtype}`, { op: "where" });
   }
@@ -50,6 +51,7 @@ const maskedFillInPlaceOp: Op<readonly number[]> = {
 
 /** The mask must be bool; the value, a number or a 0-dim tensor, must fit the dtype. */
 function assertMask(x: Tensor, mask: Tensor, value: Operand): void {
+  tensorOperand("maskedFill", mask, "mask");
   if (mask.dtype !== "bool") throw new DTypeError(`maskedFill only supports boolean masks, but got mask with dtype ${mask.dtype}`, { op: "maskedFill" });
   if (!isTensor(value)) {
     if (!isFloat(x.dtype) && !Number.isInteger(Number(value))) throw new DTypeError(`value cannot be converted to type ${x.dtype} without overflow`, { op: "maskedFill" });

@@ -4,7 +4,7 @@ import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { normalizeDim } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { applyAll } from "./dispatch.ts";
 import type { ValuesIndices } from "./extrema.ts";
 import { scalarType } from "./kinds/reduce.ts";

@@ -4,9 +4,10 @@ import { normalizeDim } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { assertList, assertWhole, parameters } from "../arguments.ts";
 import type { Optional } from "./signatures.ts";
-import { dimOf, narrow, select, sliceAlong } from "./view.ts";
+import { narrow, select, sliceAlong } from "./parts.ts";
+import { dimOf } from "./view.ts";
 
 const listed = (shape: Shape): string => `[${shape.join(", ")}]`;
 
@@ -20,6 +21,8 @@ export function unbind(x: Tensor, ...args: Optional<[dim: number]>): Tensor[] {
 
 /** Views of the given sizes along `dim`, which they must fill. */
 function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
+  assertList("split", "split_sizes", splitSizes, "whole numbers");
+  for (const size of splitSizes) assertWhole("split", "a size", size);
   const { dim = 0 } = parameters<{ dim?: number }>("splitWithSizes", ["dim"], args);
   const at = dimOf(x.shape, dim, "split");
   const total = splitSizes.reduce((sum, size) => sum + size, 0);
@@ -37,7 +40,8 @@ function splitWithSizes(x: Tensor, splitSizes: readonly number[], ...args: Optio
 
 /** Views of `size` places along `dim` (the last may be smaller), or of the listed sizes (`torch.split`). */
 export function split(x: Tensor, size: number | readonly number[], ...args: Optional<[dim: number]>): Tensor[] {
-  if (typeof size !== "number") return splitWithSizes(x, size, ...args);
+  if (Array.isArray(size)) return splitWithSizes(x, size as readonly number[], ...args);
+  assertWhole("split", "the size of parts", size);
   const { dim = 0 } = parameters<{ dim?: number }>("split", ["dim"], args);
   const at = dimOf(x.shape, dim, "split");
   const whole = x.shape[at];
@@ -52,6 +56,7 @@ export function split(x: Tensor, size: number | readonly number[], ...args: Opti
 export function chunk(x: Tensor, chunks: number, ...args: Optional<[dim: number]>): Tensor[] {
   const { dim = 0 } = parameters<{ dim?: number }>("chunk", ["dim"], args);
   const at = dimOf(x.shape, dim, "chunk");
+  assertWhole("chunk", "the number of chunks", chunks);
   if (chunks <= 0)
     throw new ValueError(`chunk expects \`chunks\` to be greater than 0, got: ${chunks}`, { op: "chunk" });
   const size = Math.ceil(x.shape[at] / chunks);
@@ -76,10 +81,12 @@ export function tensorSplit(
   const at = normalizeDim(dim, x.dim(), "tensorSplit");
   const given = isTensor(indicesOrSections) ? numbersOf(indicesOrSections) : indicesOrSections;
   const whole = x.shape[at];
-  if (typeof given !== "number") {
+  if (Array.isArray(given)) {
+    for (const index of given as readonly unknown[]) assertWhole("tensorSplit", "an index", index);
     const bounds = [0, ...given, whole];
     return bounds.slice(1).map((end, i) => sliceAlong(x, at, bounds[i], i === given.length ? undefined : end));
   }
+  assertWhole("tensorSplit", "the number of sections", given);
   if (given <= 0) throw new ValueError(`number of sections must be larger than 0, got ${given}`, { op: "tensorSplit" });
   const small = Math.floor(whole / given);
   const larger = whole % given;

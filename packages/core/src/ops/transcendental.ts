@@ -4,7 +4,7 @@ import type { Expr } from "../kernel/build.ts";
 import { floatingType, isFloat } from "../tensor/dtype.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply, applyTo } from "./dispatch.ts";
 import { binary, inPlace, none, operands, tensorOperand, unary } from "./elementwise.ts";
 import type { Operand } from "./elementwise.ts";

@@ -8,7 +8,7 @@ import { normalizeDim, numelOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { KernelCache, launch } from "./launch.ts";
 import { lastStride } from "./moves.ts";
@@ -16,7 +16,7 @@ import { gradientLookup } from "./op.ts";
 import type { Op } from "./op.ts";
 import { rearrangement } from "./rearrangement.ts";
 import type { Optional } from "./signatures.ts";
-import { diagonalBackward } from "./view.ts";
+import { diagonalBackward } from "./parts.ts";
 
 interface TriangleAttrs {
   readonly diagonal: number;

@@ -2,9 +2,12 @@
 import { sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { isclose } from "./comparison.ts";
+import { tensorOperand } from "./elementwise.ts";
 
 /** Whether two tensors have the same shape and elements (`torch.equal`). Blocks. */
 export function equal(x: Tensor, y: Tensor): boolean {
+  tensorOperand("equal", x);
+  tensorOperand("equal", y, "other");
   return sameShape(x.shape, y.shape) && x.eq(y).all().itemSync() === 1;
 }
 

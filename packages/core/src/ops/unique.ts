@@ -3,7 +3,7 @@ import { noGrad } from "../autograd/mode.ts";
 import { ShapeError } from "../errors.ts";
 import { normalizeDim } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { parameters } from "./arguments.ts";
+import { parameters } from "../arguments.ts";
 import type { Optional } from "./signatures.ts";
 import { argsort } from "./sort.ts";
 

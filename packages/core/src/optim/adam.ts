@@ -1,4 +1,5 @@
-/** Adam and AdamW: what they are told, and their numbers for each step. */
+/** Adam and AdamW: what they are told, and the numbers that their kernels take. */
+import { shown } from "../arguments.ts";
 import { ValueError } from "../errors.ts";
 import { adamKernel } from "./kernels.ts";
 import type { AdamForm, ParameterType, StepKernel } from "./kernels.ts";
@@ -20,8 +21,12 @@ abstract class AdamLike extends Optimizer<AdamOptions> {
 
   protected override validate(options: AdamOptions): void {
     assertNotNegative(options, "lr", "eps", "weightDecay");
-    (options.betas ?? []).forEach((beta, i) => {
-      if (!(beta >= 0 && beta < 1)) throw new ValueError(`Invalid beta parameter at index ${i}: ${beta}`);
+    const { betas = defaults.betas } = options;
+    if (!Array.isArray(betas) || betas.length !== 2)
+      throw new ValueError(`betas must be a pair of numbers, got ${shown(betas)}`, { op: this.constructor.name });
+    betas.forEach((beta: unknown, i) => {
+      if (!(typeof beta === "number" && beta >= 0 && beta < 1))
+        throw new ValueError(`Invalid beta parameter at index ${i}: ${shown(beta)}`);
     });
   }
 
@@ -41,7 +46,7 @@ abstract class AdamLike extends Optimizer<AdamOptions> {
     };
   }
 
-  protected override scalars(group: ParamGroup<AdamOptions>, step: number): Record<string, number> {
+  protected override scalars(group: ParamGroup<AdamOptions>): Record<string, number> {
     const { lr, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0 } = group;
     const [beta1, beta2] = betas;
     return {
@@ -50,9 +55,10 @@ abstract class AdamLike extends Optimizer<AdamOptions> {
       fresh1: 1 - beta1,
       beta2,
       fresh2: 1 - beta2,
-      correction: Math.sqrt(1 - beta2 ** step),
+      logBeta2: Math.log(beta2),
       eps,
-      stepSize: lr / (1 - beta1 ** step),
+      lr,
+      logBeta1: Math.log(beta1),
     };
   }
 }

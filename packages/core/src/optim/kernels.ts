@@ -1,7 +1,7 @@
 /**
  * Optimizer steps as loop kernels: one pass over a parameter, its gradient and the optimizer's state, in place (an
  * output names the same storage as the input it replaces). All operands are contiguous and flattened to one axis;
- * everything that changes from step to step is a run-time scalar, so each kernel is built once.
+ * everything that changes from step to step is a run-time scalar or the count of steps, so each kernel is built once.
  */
 import { Graph, type Expr } from "../kernel/build.ts";
 import type { LoopKernel } from "../kernel/ir.ts";
@@ -10,11 +10,14 @@ import type { LoopKernel } from "../kernel/ir.ts";
 export type ParameterType = "float32" | "float64";
 
 /**
- * A step's kernel. Inputs: parameter, gradient, then the state tensors. Outputs: parameter, then the state tensors,
- * each the same storage as its input. Every scalar has the parameter's dtype.
+ * A step's kernel. Inputs: parameter, gradient, the count of steps (this one included) where it is counted, then the state
+ * tensors. Outputs: parameter, then the state tensors, each the same storage as its input. Every scalar has the parameter's
+ * dtype; the count is a float32 number.
  */
 export interface StepKernel {
   readonly kernel: LoopKernel;
+  /** Whether steps are counted. */
+  readonly counted: boolean;
   /** Names of the state tensors, in order. All start as zeros. */
   readonly state: readonly string[];
   /** Names of the scalar arguments, in order. */
@@ -25,14 +28,16 @@ export interface StepKernel {
 class StepBuilder {
   readonly #graph = new Graph();
   readonly #dtype: ParameterType;
+  readonly #counted: boolean;
   readonly #scalars: string[] = [];
   readonly #state: string[] = [];
   readonly #results: Expr[] = [];
   readonly parameter: Expr;
   readonly gradient: Expr;
 
-  constructor(dtype: ParameterType, maximize: boolean) {
+  constructor(dtype: ParameterType, maximize: boolean, counted: boolean) {
     this.#dtype = dtype;
+    this.#counted = counted;
     this.parameter = this.#graph.load(0, dtype);
     const gradient = this.#graph.load(1, dtype);
     this.gradient = maximize ? gradient.neg() : gradient;
@@ -44,10 +49,15 @@ class StepBuilder {
     return this.#graph.scalar(index, this.#dtype);
   }
 
+  /** The number of this step, from 1. */
+  count(): Expr {
+    return this.#graph.load(2, "float32").cast(this.#dtype);
+  }
+
   /** Adds a state tensor that becomes `next(old)`; returns its new value. */
   state(name: string, next: (old: Expr) => Expr): Expr {
     const index = this.#state.push(name) - 1;
-    const value = next(this.#graph.load(2 + index, this.#dtype));
+    const value = next(this.#graph.load((this.#counted ? 3 : 2) + index, this.#dtype));
     this.#results.push(value);
     return value;
   }
@@ -56,7 +66,9 @@ class StepBuilder {
     const dtype = this.#dtype;
     const operand = { dtype, inner: 1 } as const;
     const results = [parameter, ...this.#results];
+    const count = this.#counted ? [{ dtype: "float32", inner: 0 } as const] : [];
     return {
+      counted: this.#counted,
       state: this.#state,
       scalars: this.#scalars,
       kernel: {
@@ -64,7 +76,7 @@ class StepBuilder {
         name,
         axes: 1,
         reduced: 0,
-        inputs: Array.from({ length: 2 + this.#state.length }, () => operand),
+        inputs: [operand, operand, ...count, ...this.#state.map(() => operand)],
         outputs: results.map(() => ({ ...operand, overwrites: false })),
         scalars: this.#scalars.map(() => dtype),
         body: this.#graph.nodes,
@@ -80,6 +92,7 @@ class StepBuilder {
 export interface SgdForm {
   readonly dtype: ParameterType;
   readonly momentum: boolean;
+  readonly dampening: boolean;
   readonly nesterov: boolean;
   readonly weightDecay: boolean;
   readonly maximize: boolean;
@@ -87,18 +100,20 @@ export interface SgdForm {
 
 /**
  * One step of `torch.optim.SGD`. State with momentum: `momentumBuffer`. Scalars: `lr`; with weight decay
- * `weightDecay`; with momentum `momentum` and `fresh`, the gradient's weight in the buffer: 1 in the first step, then
- * 1 - dampening.
+ * `weightDecay`; with momentum `momentum`, and with dampening, which spares the first step and therefore counts, `fresh` = 1 -
+ * dampening.
  */
-export function sgdKernel({ dtype, momentum, nesterov, weightDecay, maximize }: SgdForm): StepKernel {
-  const step = new StepBuilder(dtype, maximize);
+export function sgdKernel({ dtype, momentum, dampening, nesterov, weightDecay, maximize }: SgdForm): StepKernel {
+  const counted = momentum && dampening;
+  const step = new StepBuilder(dtype, maximize, counted);
   const lr = step.scalar("lr");
   let direction = step.gradient;
   if (weightDecay) direction = direction.add(step.parameter.mul(step.scalar("weightDecay")));
   if (momentum) {
     const decay = step.scalar("momentum");
     const gradient = direction;
-    const buffer = step.state("momentumBuffer", (old) => old.mul(decay).add(gradient.mul(step.scalar("fresh"))));
+    const damped = counted ? gradient.mul(step.count().gt(1).where(step.scalar("fresh"), 1)) : gradient;
+    const buffer = step.state("momentumBuffer", (old) => old.mul(decay).add(damped));
     direction = nesterov ? gradient.add(buffer.mul(decay)) : buffer;
   }
   return step.finish("sgd", step.parameter.sub(direction.mul(lr)));
@@ -115,10 +130,12 @@ export interface AdamForm {
 /**
  * One step of `torch.optim.Adam` or `AdamW`. State: `expAvg`, `expAvgSq`, with amsgrad `maxExpAvgSq`. Scalars, in this
  * order where present: `weightDecay` (l2) or `keep` = 1 - lr * weight decay (decoupled); `fresh1` = 1 - beta1;
- * `beta2`; `fresh2` = 1 - beta2; `correction` = sqrt(1 - beta2^t); `eps`; `stepSize` = lr / (1 - beta1^t).
+ * `beta2`; `fresh2` = 1 - beta2; `logBeta2`; `eps`; `lr`; `logBeta1`. Bias corrections are 1 - beta^t, written as
+ * -expm1(t log beta): the difference would lose four digits in float32.
  */
 export function adamKernel({ dtype, amsgrad, weightDecay, maximize }: AdamForm): StepKernel {
-  const step = new StepBuilder(dtype, maximize);
+  const step = new StepBuilder(dtype, maximize, true);
+  const correction = (logBeta: string): Expr => step.count().mul(step.scalar(logBeta)).expm1().neg();
   let { parameter, gradient } = step;
   if (weightDecay === "l2") gradient = gradient.add(parameter.mul(step.scalar("weightDecay")));
   if (weightDecay === "decoupled") parameter = parameter.mul(step.scalar("keep"));
@@ -126,8 +143,9 @@ export function adamKernel({ dtype, amsgrad, weightDecay, maximize }: AdamForm):
   const square = step.state("expAvgSq", (old) =>
     old.mul(step.scalar("beta2")).add(gradient.mul(step.scalar("fresh2")).mul(gradient)));
   const spread = amsgrad ? step.state("maxExpAvgSq", (old) => old.max(square)) : square;
-  const denominator = spread.sqrt().div(step.scalar("correction")).add(step.scalar("eps"));
-  return step.finish("adam", parameter.sub(mean.mul(step.scalar("stepSize")).div(denominator)));
+  const denominator = spread.sqrt().div(correction("logBeta2").sqrt()).add(step.scalar("eps"));
+  const stepSize = step.scalar("lr").div(correction("logBeta1"));
+  return step.finish("adam", parameter.sub(mean.mul(stepSize).div(denominator)));
 }
 
 export interface RmspropForm {
@@ -141,10 +159,10 @@ export interface RmspropForm {
 
 /**
  * One step of `torch.optim.RMSprop`. State: `squareAvg`, `gradAvg` when centered, `momentumBuffer` with momentum. Scalars, in this
- * order where present: `weightDecay`, `alpha`, `fresh` = 1 - alpha, `eps`, `momentum`, `lr`.
+ * order where present: `weightDecay`, `alpha`, `fresh` = 1 - alpha, `eps`, `momentum`, `lr`. Steps are counted for state dicts.
  */
 export function rmspropKernel({ dtype, momentum, centered, weightDecay, maximize }: RmspropForm): StepKernel {
-  const step = new StepBuilder(dtype, maximize);
+  const step = new StepBuilder(dtype, maximize, true);
   const gradient = weightDecay ? step.gradient.add(step.parameter.mul(step.scalar("weightDecay"))) : step.gradient;
   const alpha = step.scalar("alpha");
   const fresh = step.scalar("fresh");

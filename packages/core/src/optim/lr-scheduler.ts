@@ -3,7 +3,7 @@
  * optimizer's.
  */
 import { ValueError } from "../errors.ts";
-import { assertOptions, parameters, shown } from "../ops/arguments.ts";
+import { assertOptions, parameters, shown } from "../arguments.ts";
 import { Optimizer } from "./optimizer.ts";
 
 type AnyOptimizer = Pick<Optimizer, "paramGroups">;

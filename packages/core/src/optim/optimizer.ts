@@ -1,14 +1,16 @@
 /** The base of optimizers: parameter groups, state, checkpoints. */
+import type { Device } from "../actor/device.ts";
 import { enableGrad, noGrad } from "../autograd/mode.ts";
-import { ShapeError, ValueError } from "../errors.ts";
-import { assertOptions, isOptions, shown } from "../ops/arguments.ts";
+import { ValueError } from "../errors.ts";
+import { assertOptions, isOptions, shown } from "../arguments.ts";
 import { hold } from "../tensor/memory.ts";
 import { zerosLike } from "../tensor/creation.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { sameShape } from "../tensor/shape.ts";
 import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ParameterType, StepKernel } from "./kernels.ts";
+import { copyOfState, countTogether, LoadedCounts } from "./state.ts";
+import type { Memory } from "./state.ts";
 import { issueUpdates } from "./update.ts";
 import type { Update } from "./update.ts";
 
@@ -23,15 +25,25 @@ export type ParamGroup<O> = O & {
 /** What a user gives: parameters, or groups of them with options of their own. */
 export type Params<O> = Iterable<Tensor> | Iterable<Partial<O> & { readonly params: Iterable<Tensor> }>;
 
-/** What an optimizer remembers of one parameter: steps so far, and tensors by name. */
+/** What an optimizer remembers of one parameter: how many steps it took (where that matters), and tensors by name. */
 export interface ParameterState {
-  step: number;
-  readonly tensors: Record<string, Tensor>;
+  /** A float32 number on the parameter's device: a step that is skipped does not count, and only the device knows. */
+  readonly step: Tensor | undefined;
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+/** One parameter's part of a step, before it is known with whom it shares its count. */
+interface Turn {
+  readonly parameter: Tensor;
+  readonly gradient: Tensor;
+  readonly step: StepKernel;
+  readonly values: Readonly<Record<string, number>>;
+  readonly own: Memory;
 }
 
 /** An optimizer's state by parameter number, and its groups with numbers in place of parameters, as in PyTorch. */
 export interface OptimizerState<O> {
-  readonly state: Readonly<Record<number, Readonly<{ step: number }> & Readonly<Record<string, Tensor | number>>>>;
+  readonly state: Readonly<Record<number, Readonly<Record<string, Tensor | number>>>>;
   readonly paramGroups: readonly (Omit<ParamGroup<O>, "params"> & { readonly params: readonly number[] })[];
 }
 
@@ -42,7 +54,7 @@ export interface OptimizerState<O> {
 export abstract class Optimizer<O extends { readonly lr?: number } = { readonly lr?: number }> {
   readonly paramGroups: ParamGroup<O>[] = [];
   readonly defaults: O & { readonly lr: number };
-  readonly #state = new Map<Tensor, ParameterState>();
+  readonly #state = new Map<Tensor, Memory>();
 
   /** @throws ValueError without parameters, for one that is given twice, is no leaf or no tensor */
   constructor(params: Params<O>, defaults: O & { readonly lr: number }) {
@@ -74,6 +86,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
       if (known.has(parameter)) throw new ValueError("some parameters appear in more than one parameter group");
       known.add(parameter);
     }
+    assertOptions(this.constructor.name, group, ["params", "initialLr", ...Object.keys(this.defaults)]);
     const full = { ...this.defaults, ...group, params } as ParamGroup<O>;
     this.validate(full);
     this.paramGroups.push(full);
@@ -88,12 +101,13 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     dtype: ParameterType,
   ): { readonly key: string; readonly build: () => StepKernel };
 
-  /** The kernel's numbers by name, for the `step`-th step (from 1) of a parameter. */
-  protected abstract scalars(options: ParamGroup<O>, step: number): Readonly<Record<string, number>>;
+  /** The kernel's numbers by name. */
+  protected abstract scalars(options: ParamGroup<O>): Readonly<Record<string, number>>;
 
   /** What is remembered of a parameter, where it has been stepped. */
   stateOf(parameter: Tensor): ParameterState | undefined {
-    return this.#state.get(parameter);
+    const own = this.#state.get(parameter);
+    return own === undefined ? undefined : { step: own.count?.on(firstDevice(parameter)), tensors: own.tensors };
   }
 
   /**
@@ -106,37 +120,27 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   step<R>(closure?: () => R): R | undefined {
     const result = closure === undefined ? undefined : enableGrad(closure);
     noGrad(() => {
-      const updates: Update[] = [];
-      for (const group of this.paramGroups) {
-        for (const parameter of group.params) {
-          if (parameter.grad !== undefined) updates.push(this.#update(group, parameter, parameter.grad));
-        }
-      }
-      if (updates.length === 0) return;
-      issueUpdates(updates);
-      // A step that throws was none.
-      for (const { parameter } of updates) this.#stateFor(parameter).step++;
+      const turns = this.paramGroups.flatMap((group) => this.#turns(group));
+      if (turns.length === 0) return;
+      countTogether(turns.filter(({ step }) => step.counted).map(({ own }) => own));
+      issueUpdates(turns.map(updateOf));
     });
     return result;
   }
 
-  #update(group: ParamGroup<O>, parameter: Tensor, gradient: Tensor): Update {
-    const step = this.#kernel(group, parameter.dtype as ParameterType);
-    const own = this.#stateFor(parameter);
-    const { tensors } = own;
-    const values = this.scalars(group, own.step + 1);
-    return {
-      step,
-      parameter,
-      gradient,
-      state: step.state.map((name) => (tensors[name] ??= hold(zerosLike(parameter)))),
-      scalars: step.scalars.map((name) => values[name]),
-    };
+  #turns(group: ParamGroup<O>): Turn[] {
+    const values = this.scalars(group);
+    return group.params.flatMap((parameter) => {
+      const { grad: gradient } = parameter;
+      if (gradient === undefined) return [];
+      const step = this.#kernel(group, parameter.dtype as ParameterType);
+      return [{ parameter, gradient, step, values, own: this.#memoryOf(parameter) }];
+    });
   }
 
-  #stateFor(parameter: Tensor): ParameterState {
+  #memoryOf(parameter: Tensor): Memory {
     let own = this.#state.get(parameter);
-    if (own === undefined) this.#state.set(parameter, (own = { step: 0, tensors: {} }));
+    if (own === undefined) this.#state.set(parameter, (own = { count: undefined, tensors: {} }));
     return own;
   }
 
@@ -148,6 +152,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
 
   /** Forgets the gradients of all parameters; with `setToNone: false` they become zeros. */
   zeroGrad(options: { readonly setToNone?: boolean } = {}): void {
+    assertOptions("zeroGrad", options, ["setToNone"]);
     const { setToNone = true } = options;
     for (const { params } of this.paramGroups) {
       for (const parameter of params) {
@@ -161,13 +166,13 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   /** State and options, as PyTorch lays them out. The tensors share the optimizer's memory. */
   stateDict(): OptimizerState<O> {
     let next = 0;
-    const state: Record<number, { step: number; [name: string]: Tensor | number }> = {};
+    const state: Record<number, Record<string, Tensor>> = {};
     const paramGroups = this.paramGroups.map(({ params, ...options }) => ({
       ...options,
       params: params.map((parameter) => {
         const number = next++;
-        const own = this.#state.get(parameter);
-        if (own !== undefined) state[number] = { step: own.step, ...own.tensors };
+        const own = this.stateOf(parameter);
+        if (own !== undefined) state[number] = { ...(own.step === undefined ? {} : { step: own.step }), ...own.tensors };
         return number;
       }),
     }));
@@ -175,11 +180,19 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   }
 
   /**
-   * Takes over a state dict: options, and copies of the state's tensors on each parameter's device.
-   * @throws ValueError where groups or their sizes differ, ShapeError where a tensor does not have its parameter's shape;
-   *   the optimizer is then as it was
+   * Takes over a state dict: options, and copies of the state's tensors on each parameter's device. Counts of steps are read,
+   * so that parameters with equal ones share theirs again.
+   * @throws ValueError where groups or their sizes differ, or a count is none, ShapeError where a tensor does not have its
+   *   parameter's shape; the optimizer is then as it was
    */
   loadStateDict(saved: OptimizerState<O>): void {
+    const given: unknown = saved;
+    if (!isOptions(given) || !Array.isArray(given.paramGroups) || !isOptions(given.state)) {
+      throw new ValueError(`${shown(saved)} is no optimizer's state dict`, {
+        op: "loadStateDict",
+        remedy: "Give what stateDict() gave: { state, paramGroups }.",
+      });
+    }
     if (saved.paramGroups.length !== this.paramGroups.length) {
       throw new ValueError("loaded state dict has a different number of parameter groups");
     }
@@ -190,12 +203,13 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
         );
       }
     });
-    const loaded = new Map<Tensor, ParameterState>();
+    const loaded = new Map<Tensor, Memory>();
+    const counts = new LoadedCounts();
     noGrad(() => {
       this.paramGroups.forEach((group, i) => {
         group.params.forEach((parameter, place) => {
           const own = saved.state[saved.paramGroups[i].params[place]];
-          if (own !== undefined) loaded.set(parameter, copyOfState(own, parameter));
+          if (own !== undefined) loaded.set(parameter, copyOfState(own, parameter, counts));
         });
       });
     });
@@ -222,21 +236,20 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   }
 }
 
-/** A parameter's state on the parameter's device. @throws ShapeError for a tensor of another shape */
-function copyOfState(
-  { step, ...tensors }: Readonly<{ step: number }> & Readonly<Record<string, Tensor | number>>,
-  parameter: Tensor,
-): ParameterState {
-  const copies: Record<string, Tensor> = {};
-  for (const [name, from] of Object.entries(tensors)) {
-    if (!isTensor(from)) continue;
-    if (!sameShape(from.shape, parameter.shape)) {
-      const [got, expected] = [from, parameter].map(({ shape }) => `[${shape.join(", ")}]`);
-      throw new ShapeError(`loaded state dict contains ${name} of shape ${got} for a parameter of shape ${expected}`);
-    }
-    copies[name] = hold(zerosLike(parameter).copy_(from.to(parameter.device)));
-  }
-  return { step, tensors: copies };
+/** The first of the devices that a parameter lies on. */
+function firstDevice({ value }: Tensor): Device {
+  return value.executor.locals(value)[0].device;
+}
+
+function updateOf({ parameter, gradient, step, values, own: { count, tensors } }: Turn): Update {
+  return {
+    step,
+    parameter,
+    gradient,
+    count: step.counted ? count : undefined,
+    state: step.state.map((name) => (tensors[name] ??= hold(zerosLike(parameter)))),
+    scalars: step.scalars.map((name) => values[name]),
+  };
 }
 
 function isIterable(x: unknown): boolean {

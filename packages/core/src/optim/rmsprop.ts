@@ -1,4 +1,4 @@
-/** RMSprop: what it is told, and its numbers for each step. */
+/** RMSprop: what it is told, and the numbers that its kernel takes. */
 import { rmspropKernel } from "./kernels.ts";
 import type { ParameterType, RmspropForm, StepKernel } from "./kernels.ts";
 import { assertNotNegative, Optimizer, withDefaults } from "./optimizer.ts";

@@ -1,4 +1,4 @@
-/** SGD: what it is told, and its numbers for each step. */
+/** SGD: what it is told, and the numbers that its kernel takes. */
 import { ValueError } from "../errors.ts";
 import { sgdKernel } from "./kernels.ts";
 import type { ParameterType, StepKernel } from "./kernels.ts";
@@ -36,20 +36,19 @@ export class SGD extends Optimizer<SGDOptions> {
     const form = {
       dtype,
       momentum: (group.momentum ?? 0) !== 0,
+      dampening: (group.dampening ?? 0) !== 0,
       nesterov: group.nesterov ?? false,
       weightDecay: (group.weightDecay ?? 0) !== 0,
       maximize: group.maximize ?? false,
     };
     return {
-      key: `${String(form.momentum)} ${String(form.nesterov)} ${String(form.weightDecay)} ${String(form.maximize)}`,
+      key: `${String(form.momentum)} ${String(form.dampening)} ${String(form.nesterov)} ${String(form.weightDecay)} ${String(form.maximize)}`,
       build: () => sgdKernel(form),
     };
   }
 
-  protected override scalars(
-    { lr, momentum = 0, dampening = 0, weightDecay = 0 }: ParamGroup<SGDOptions>,
-    step: number,
-  ): Record<string, number> {
-    return { lr, momentum, weightDecay, fresh: step === 1 ? 1 : 1 - dampening };
+  protected override scalars(group: ParamGroup<SGDOptions>): Record<string, number> {
+    const { lr, momentum = 0, dampening = 0, weightDecay = 0 } = group;
+    return { lr, momentum, weightDecay, fresh: 1 - dampening };
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Issuing optimizer steps: one launch in place for each parameter, guarded by all gradients of the step. When one of
- * them is poisoned, no parameter and no state changes, on any device, and the next read says why.
+ * them is poisoned, no parameter, no state and no count of steps changes, on any device, and the next read says why.
  */
 import type { Device } from "../actor/device.ts";
 import { group } from "../actor/groups.ts";
@@ -12,6 +12,7 @@ import { hold } from "../tensor/memory.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Executor, LocalValue, Value } from "../tensor/value.ts";
+import type { StepCount } from "./count.ts";
 import type { StepKernel } from "./kernels.ts";
 
 /** One parameter's part of a step. */
@@ -19,6 +20,8 @@ export interface Update {
   readonly step: StepKernel;
   readonly parameter: Tensor;
   readonly gradient: Tensor;
+  /** Where the kernel counts steps: shared by parameters that all take this step. */
+  readonly count: StepCount | undefined;
   /** In the order of the kernel's names. */
   readonly state: readonly Tensor[];
   readonly scalars: readonly number[];
@@ -29,6 +32,7 @@ interface Launch {
   readonly scalars: readonly number[];
   readonly parameter: LocalValue;
   readonly gradient: LocalValue;
+  readonly count: StepCount | undefined;
   readonly state: readonly LocalValue[];
 }
 
@@ -38,23 +42,44 @@ interface Launch {
  */
 export function issueUpdates(updates: readonly Update[]): void {
   const launches = launchesOf(updates);
-  const guarded = guardedStorages(launches);
+  const counts = devicesByCount(launches);
+  const guarded = guardedStorages(launches, counts);
   for (const [device, storages] of guarded) device.guard(storages);
   if (guarded.size > 1) group([...guarded.keys()]).guard();
+  for (const [count, devices] of counts) count.advance(devices);
   for (const one of launches) issue(one);
   for (const { parameter, state } of updates) for (const { value } of [parameter, ...state]) value.version++;
 }
 
+/** The counts that the step advances, each with the devices where it does. */
+function devicesByCount(launches: readonly Launch[]): Map<StepCount, Set<Device>> {
+  const counts = new Map<StepCount, Set<Device>>();
+  for (const { count, gradient } of launches) {
+    if (count === undefined) continue;
+    const devices = counts.get(count);
+    if (devices === undefined) counts.set(count, new Set([gradient.device]));
+    else devices.add(gradient.device);
+  }
+  return counts;
+}
+
 /**
- * What each device's part of the step reads besides the parameters: gradients, and state (which memory may have run out
- * for).
+ * What each device's part of the step reads besides the parameters: gradients, and state and counts (which memory may have
+ * run out for).
  */
-function guardedStorages(launches: readonly Launch[]): Map<Device, number[]> {
+function guardedStorages(
+  launches: readonly Launch[],
+  counts: ReadonlyMap<StepCount, ReadonlySet<Device>>,
+): Map<Device, number[]> {
   const guarded = new Map<Device, number[]>();
-  for (const { gradient, state } of launches) {
-    let storages = guarded.get(gradient.device);
-    if (storages === undefined) guarded.set(gradient.device, (storages = []));
-    for (const { storage } of [gradient, ...state]) storages.push(storage.id);
+  const guard = ({ device, storage }: LocalValue): void => {
+    const storages = guarded.get(device);
+    if (storages === undefined) guarded.set(device, [storage.id]);
+    else storages.push(storage.id);
+  };
+  for (const { gradient, state } of launches) [gradient, ...state].forEach(guard);
+  for (const [count, devices] of counts) {
+    for (const device of devices) guard(count.on(device).value as LocalValue);
   }
   return guarded;
 }
@@ -110,7 +135,7 @@ function gradientOf({ parameter, gradient }: Update): Value {
 }
 
 /** One launch a device. */
-function partsOf(executor: Executor, { step, parameter, state, scalars }: Update, gradient: Value): Launch[] {
+function partsOf(executor: Executor, { step, parameter, count, state, scalars }: Update, gradient: Value): Launch[] {
   const gradients = executor.locals(gradient);
   const states = state.map(({ value }) => executor.locals(value));
   return executor.locals(parameter.value).map((own, d) => ({
@@ -118,20 +143,24 @@ function partsOf(executor: Executor, { step, parameter, state, scalars }: Update
     scalars,
     parameter: own,
     gradient: contiguousValue(gradients[d]),
+    count,
     state: states.map((parts) => parts[d]),
   }));
 }
 
 const dense = [1] as const;
+const constant = [0] as const;
 
-function issue({ step, scalars, parameter, gradient, state }: Launch): void {
-  const count = numelOf(parameter.shape);
-  if (count === 0) return;
+function issue({ step, scalars, parameter, gradient, count, state }: Launch): void {
+  const elements = numelOf(parameter.shape);
+  if (elements === 0) return;
   // A parameter that is a strided view takes the step in a dense copy.
   const own = contiguousValue(parameter);
   const results = [own, ...state].map((value) => ({ value, strides: dense }));
-  const operands = [results[0], { value: gradient, strides: dense }, ...results.slice(1), ...results];
-  launch(step.kernel, operands, [count], scalars, true);
+  const [place, ...states] = results;
+  const counts = count === undefined ? [] : [{ value: count.on(own.device).value as LocalValue, strides: constant }];
+  const operands = [place, { value: gradient, strides: dense }, ...counts, ...states, ...results];
+  launch(step.kernel, operands, [elements], scalars, true);
   if (own !== parameter) {
     copyInto(own, parameter);
     own.storage.dispose();

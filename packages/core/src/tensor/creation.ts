@@ -2,7 +2,7 @@
 import { defaultDevice, device as deviceOf } from "../actor/registry.ts";
 import type { Device } from "../actor/device.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
-import { assertOptions, isOptions, parameters, shown } from "../ops/arguments.ts";
+import { assertNumber, assertOptions, isOptions, parameters, shown } from "../arguments.ts";
 import { apply } from "../ops/dispatch.ts";
 import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randOp } from "../ops/generate.ts";
 import type { GenerateAttrs, GenerateOp } from "../ops/kinds/generate.ts";
@@ -35,6 +35,11 @@ function sizesAndOptions(op: string, args: SizeArguments): { shape: Shape; optio
   checkOptions(op, options);
   checkShape(op, shape);
   return { shape: [...shape], options };
+}
+
+/** @throws DTypeError for what is no tensor */
+function assertTensor(op: string, x: unknown): asserts x is Tensor {
+  if (!isTensor(x)) throw new DTypeError(`${op}(): argument 'input' must be Tensor, not ${shown(x)}`, { op });
 }
 
 function checkShape(op: string, shape: Shape): void {
@@ -93,6 +98,9 @@ export function full(shape: Shape | number, value: number | bigint | boolean, op
   const sizes = typeof shape === "number" ? [shape] : [...shape];
   checkShape("full", sizes);
   const dtype = options.dtype ?? dtypeOfNumber(value);
+  if (typeof value !== "number" && typeof value !== "bigint" && typeof value !== "boolean") {
+    throw new DTypeError(`full(): the value must be a number or boolean, not ${shown(value)}`, { op: "full" });
+  }
   if (typeof value === "bigint" && !Number.isSafeInteger(Number(value))) return tensor(value, { ...options, dtype }).expand(sizes).clone();
   return generated(fillOp, sizes, dtype, options, [Number(value)]);
 }
@@ -168,19 +176,28 @@ export function randn(...args: SizeArguments): Tensor {
 
 /**
  * Numbers of normal distributions (`torch.normal`): `normal(mean, std, size)` with numbers, or with tensors for the mean, the
- * standard deviation, or both.
+ * standard deviation, or both: `normal(mean, std, options)`.
+ * @throws ValueError for a negative deviation, for numbers without a size and tensors with one
  */
-export function normal(mean: number | Tensor, std: number | Tensor = 1, size?: Shape, options: TensorOptions = {}): Tensor {
+export function normal(
+  mean: number | Tensor,
+  std: number | Tensor = 1,
+  ...rest: readonly [size: Shape, options?: TensorOptions] | readonly [options?: TensorOptions]
+): Tensor {
+  const [size, options = {}] = Array.isArray(rest[0]) ? (rest as [Shape, TensorOptions?]) : [undefined, ...(rest as [TensorOptions?])];
+  checkOptions("normal", options);
+  for (const [name, value] of [["mean", mean], ["std", std]] as const) if (!isTensor(value)) assertNumber("normal", name, value);
   if (typeof std === "number" && std < 0) throw new ValueError(`normal expects std >= 0.0, but found std ${std}`, { op: "normal" });
   if (typeof mean === "number" && typeof std === "number") {
     if (size === undefined) throw new ValueError("normal(mean, std, size): numbers need a size", { op: "normal" });
     const made = randn(size, { dtype: options.dtype, device: options.device }).mul(std).add(mean);
-    if (options.requiresGrad === true) made.requiresGrad = true;
-    return made;
+    return finish(made, { requiresGrad: options.requiresGrad });
   }
   const like = isTensor(mean) ? mean : (std as Tensor);
   const shape = isTensor(mean) && isTensor(std) ? mean.add(std).shape : like.shape;
-  return randn(shape, { dtype: like.dtype, device: like.device }).mul(isTensor(std) ? std.detach() : std).add(isTensor(mean) ? mean.detach() : mean);
+  if (size !== undefined) throw new ValueError("normal(mean, std): the size is that of the tensors", { op: "normal" });
+  const made = randn(shape, { dtype: like.dtype, device: like.device }).mul(isTensor(std) ? std.detach() : std).add(isTensor(mean) ? mean.detach() : mean);
+  return finish(made, options);
 }
 
 /** Whole numbers in [low, high): `randint(high, size)` or `randint(low, high, size)`. int64 unless said. */
@@ -211,6 +228,7 @@ export function randperm(n: number, options: TensorOptions = {}): Tensor {
 
 /** 1 with each element's own probability, else 0 (`torch.bernoulli`). */
 export function bernoulli(probabilities: Tensor): Tensor {
+  assertTensor("bernoulli", probabilities);
   return randLike(probabilities).lt(probabilities).to(probabilities.dtype);
 }
 
@@ -221,8 +239,9 @@ export function bernoulliLike(x: Tensor, p: number): Tensor {
 
 // --- like another tensor --------------------------------------------------------------------------------------------------------
 
-function like(op: GenerateOp, x: Tensor, options: TensorOptions, params: readonly number[], part?: GenerateAttrs["part"]): Tensor {
-  checkOptions(op.name, options);
+function like(name: string, op: GenerateOp, x: Tensor, options: TensorOptions, params: readonly number[], part?: GenerateAttrs["part"]): Tensor {
+  assertTensor(name, x);
+  checkOptions(name, options);
   const { dtype = x.dtype, device, requiresGrad = false } = options;
   if (device !== undefined) return generated(op, x.shape, dtype, options, params, part);
   const made = apply(op, [x.detach()], { shape: x.shape, dtype, params, part });
@@ -231,35 +250,38 @@ function like(op: GenerateOp, x: Tensor, options: TensorOptions, params: readonl
 }
 
 export function zerosLike(x: Tensor, options: TensorOptions = {}): Tensor {
-  return like(fillOp, x, options, [0]);
+  return like("zerosLike", fillOp, x, options, [0]);
 }
 
 export function onesLike(x: Tensor, options: TensorOptions = {}): Tensor {
-  return like(fillOp, x, options, [1]);
+  return like("onesLike", fillOp, x, options, [1]);
 }
 
 export function fullLike(x: Tensor, value: number | boolean, options: TensorOptions = {}): Tensor {
-  return like(fillOp, x, options, [Number(value)]);
+  return like("fullLike", fillOp, x, options, [Number(value)]);
 }
 
 export function emptyLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  assertTensor("emptyLike", x);
   return empty(x.shape, { dtype: x.dtype, device: x.device, ...options });
 }
 
 export function randLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  assertTensor("randLike", x);
   assertFloat("rand", options.dtype ?? x.dtype);
-  return like(randOp, x, options, drawState(), partOfBatch(x.shape));
+  return like("randLike", randOp, x, options, drawState(), partOfBatch(x.shape));
 }
 
 export function randnLike(x: Tensor, options: TensorOptions = {}): Tensor {
+  assertTensor("randnLike", x);
   assertFloat("randn", options.dtype ?? x.dtype);
-  return like(randnOp, x, options, drawState(), partOfBatch(x.shape));
+  return like("randnLike", randnOp, x, options, drawState(), partOfBatch(x.shape));
 }
 
 export function randintLike(x: Tensor, ...args: readonly (number | TensorOptions)[]): Tensor {
   const bounds = args.filter((arg) => typeof arg === "number");
   const [low, high] = bounds.length === 1 ? [0, bounds[0]] : bounds;
-  return like(randintOp, x, (args.find((arg) => isOptions(arg)) as TensorOptions | undefined) ?? {}, [...drawState(), high - low, low], partOfBatch(x.shape));
+  return like("randintLike", randintOp, x, (args.find((arg) => isOptions(arg)) as TensorOptions | undefined) ?? {}, [...drawState(), high - low, low], partOfBatch(x.shape));
 }
 
 // --- from data ------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 /** The random stream: a seed, and a count of the random ops so far. Both go into every random op as plain numbers. */
 import { ValueError } from "../errors.ts";
-import { shown } from "../ops/arguments.ts";
+import { shown } from "../arguments.ts";
 import { contiguousStrides, numelOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 

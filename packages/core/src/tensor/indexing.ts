@@ -5,8 +5,8 @@
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { index as indexBy, indexPut_ } from "../ops/advanced.ts";
 import type { TensorIndices } from "../ops/advanced.ts";
-import { shown } from "../ops/arguments.ts";
-import { sliceAlong } from "../ops/view.ts";
+import { shown } from "../arguments.ts";
+import { sliceAlong } from "../ops/parts.ts";
 import { tensor } from "./creation.ts";
 import type { NestedData } from "./creation.ts";
 import { isTensor } from "./tensor.ts";

@@ -5,18 +5,25 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { collectStorages, heldBytes } from "./value.ts";
+import { closeLitters, collectStorages, heldBytes } from "./value.ts";
 import type { Memory } from "./value.ts";
+import { shown } from "../arguments.ts";
+import { ValueError } from "../errors.ts";
 import { Tensor } from "./tensor.ts";
 
 /**
  * Runs `body`, which is synchronous, and frees every tensor made in it except those that it returns (in arrays and plain objects
  * too), their gradients, and parameters' `.grad`. What a returned tensor's graph
  * has saved is freed too: `backward()` belongs inside.
+ * @throws ValueError where `body` gives a promise: what it makes after its first await would escape
  */
 export function tidy<R>(body: () => R): R {
+  if (typeof body !== "function") throw new ValueError(`tidy(): the body must be a function, got ${shown(body)}`, { op: "tidy" });
   return collectStorages(body, (result, made) => {
-    if (result instanceof Promise) throw new TypeError("tidy(): the body must be synchronous; use dispose() after awaits");
+    if (result instanceof Promise) {
+      const remedy = "Await outside, around tidy(), or free by hand: dispose(), using.";
+      throw new ValueError("tidy(): the body must be synchronous", { op: "tidy", remedy });
+    }
     const kept = new Set<Memory>();
     keepMemory(result, kept);
     const survivors: Memory[] = [];
@@ -70,6 +77,7 @@ async function collect(type: "minor" | "major"): Promise<void> {
     setFlagsFromString("--expose-gc");
     collector = runInNewContext("gc") as NonNullable<typeof collector>;
   }
+  closeLitters();
   collector({ type });
   await new Promise((resolve) => setImmediate(resolve));
   floor = heldBytes();

@@ -4,7 +4,6 @@
  */
 import { setEngineOps } from "../autograd/engine.ts";
 import { setSnapshot } from "../ops/local.ts";
-import * as activations from "../ops/activations.ts";
 import * as advanced from "../ops/advanced.ts";
 import * as arithmetic from "../ops/arithmetic.ts";
 import * as comparison from "../ops/comparison.ts";
@@ -18,11 +17,14 @@ import * as indexed from "../ops/index.ts";
 import * as indexing from "./indexing.ts";
 import * as join from "../ops/join.ts";
 import * as masked from "../ops/masked.ts";
+import * as mode from "../ops/mode.ts";
 import * as norm from "../ops/norm.ts";
 import * as norms from "../ops/composite/norms.ts";
 import * as order from "../ops/order.ts";
+import * as parts from "../ops/parts.ts";
 import * as products from "../ops/composite/products.ts";
 import * as quantiles from "../ops/composite/quantiles.ts";
+import * as rectifiers from "../ops/rectifiers.ts";
 import * as reduce from "../ops/reduce.ts";
 import * as scan from "../ops/scan.ts";
 import * as search from "../ops/search.ts";
@@ -50,7 +52,7 @@ const tables = [
   comparison.methods, comparison.inPlaceMethods,
   selection.methods, selection.inPlaceMethods,
   conversion.methods, conversion.inPlaceMethods,
-  activations.methods, activations.inPlaceMethods,
+  rectifiers.methods, rectifiers.inPlaceMethods,
   reduce.methods,
   extrema.methods, extrema.overloaded,
   norm.methods,
@@ -58,9 +60,11 @@ const tables = [
   softmax.methods,
   scan.methods,
   sort.methods, sort.overloaded,
+  mode.methods,
   unique.methods,
   search.methods,
   view.methods, view.inPlaceMethods,
+  parts.methods,
   strided.methods,
   split.methods,
   join.methods,
@@ -93,7 +97,7 @@ declare module "./tensor.ts" {
       Methods<typeof comparison.methods>, Methods<typeof comparison.inPlaceMethods>,
       Methods<typeof selection.methods>, Methods<typeof selection.inPlaceMethods>,
       Methods<typeof conversion.methods>, Methods<typeof conversion.inPlaceMethods>,
-      Methods<typeof activations.methods>, Methods<typeof activations.inPlaceMethods>,
+      Methods<typeof rectifiers.methods>, Methods<typeof rectifiers.inPlaceMethods>,
       Methods<typeof reduce.methods>,
       Methods<typeof extrema.methods>, extrema.OverloadedMethods,
       Methods<typeof norm.methods>,
@@ -101,9 +105,11 @@ declare module "./tensor.ts" {
       Methods<typeof softmax.methods>,
       Methods<typeof scan.methods>,
       Methods<typeof sort.methods>, sort.OverloadedMethods,
+      Methods<typeof mode.methods>,
       Methods<typeof unique.methods>,
       Methods<typeof search.methods>,
       Methods<typeof view.methods>, Methods<typeof view.inPlaceMethods>,
+      Methods<typeof parts.methods>,
       Methods<typeof strided.methods>,
       Methods<typeof split.methods>,
       Methods<typeof join.methods>,

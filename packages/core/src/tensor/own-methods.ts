@@ -5,7 +5,7 @@ import { backward } from "../autograd/engine.ts";
 import type { BackwardOptions } from "../autograd/engine.ts";
 import { registerHook, retainGrad, retainsGrad } from "../autograd/hooks.ts";
 import { AutogradError, DeviceError } from "../errors.ts";
-import { isOptions } from "../ops/arguments.ts";
+import { isOptions } from "../arguments.ts";
 import { clone, toDType } from "../ops/conversion.ts";
 import { toDevice } from "../ops/transfer.ts";
 import { assertDType, empty, fromBytes, full, ones, zeros } from "./creation.ts";

@@ -1,6 +1,6 @@
 /** Arithmetic of shapes, strides and dimensions. Pure; shapes and strides are treated as immutable. */
 import { ShapeError } from "../errors.ts";
-import { shown } from "../ops/arguments.ts";
+import { shown } from "../arguments.ts";
 
 export type Shape = readonly number[];
 
@@ -102,7 +102,7 @@ export function normalizeDim(dim: number, rank: number, op?: string): number {
  * @throws ShapeError on a repeated dimension
  */
 export function normalizeDims(dims: number | readonly number[] | undefined, rank: number, op?: string): number[] {
-  if (dims === undefined || (typeof dims !== "number" && dims.length === 0)) return Array.from({ length: rank }, (_, i) => i);
+  if (dims === undefined || (Array.isArray(dims) && dims.length === 0)) return Array.from({ length: rank }, (_, i) => i);
   const list = (Array.isArray(dims) ? (dims as readonly number[]) : [dims as number]).map((dim) => normalizeDim(dim, rank, op));
   const unique = [...new Set(list)].sort((a, b) => a - b);
   if (unique.length !== list.length) throw new ShapeError(`dim appears multiple times in the list of dims [${list.join(", ")}]`, { op });

@@ -7,6 +7,7 @@ import { AccumulateGrad } from "../autograd/accumulate.ts";
 import type { Edge, Node } from "../autograd/node.ts";
 import type { ViewRecord } from "../autograd/views.ts";
 import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
+import { shown } from "../arguments.ts";
 import { isFloat } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
 import { numelOf, sameShape } from "./shape.ts";
@@ -59,12 +60,17 @@ export class Tensor {
   size(dim: number): number;
   size(dim?: number): Shape | number {
     if (dim === undefined) return this.shape;
-    const size = this.shape.at(dim);
-    if (size === undefined) throw new ShapeError(`Dimension out of range: ${dim} for a tensor of ${this.shape.length} dimensions`, { op: "size" });
+    const size = Number.isInteger(dim) ? this.shape.at(dim) : undefined;
+    if (size === undefined) throw new ShapeError(`Dimension out of range: ${shown(dim)} for a tensor of ${this.shape.length} dimensions`, { op: "size" });
     return size;
   }
 
   dim(): number {
+    return this.shape.length;
+  }
+
+  /** The number of dimensions, as `dim()`. */
+  get ndim(): number {
     return this.shape.length;
   }
 
@@ -81,6 +87,7 @@ export class Tensor {
 
   set grad(grad: Tensor | undefined) {
     if (grad !== undefined) {
+      if (!isTensor(grad)) throw new DTypeError(`a gradient must be a Tensor or undefined, not ${shown(grad)}`, { op: "grad" });
       if (!sameShape(grad.shape, this.shape)) {
         throw new ShapeError(`assigned grad has data of a different size: [${grad.shape.join(", ")}] for [${this.shape.join(", ")}]`);
       }

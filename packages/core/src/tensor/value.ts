@@ -73,6 +73,8 @@ export class Storage implements Memory {
   readonly birth: number;
   version = 0;
   disposed = false;
+  /** Of the finaliser that this storage shares, if it is small: lives as long as one of those who hold it. */
+  readonly litter: object | undefined;
 
   /** @throws OutOfMemoryError for more bytes than messages to devices can say; ShapeError for what is no number of bytes */
   constructor(device: Device, bytes: number) {
@@ -88,7 +90,7 @@ export class Storage implements Memory {
     this.bytes = bytes;
     this.birth = ++births;
     this.id = device.newStorage(bytes);
-    keeper(device).watch(this);
+    this.litter = keeper(device).watch(this);
     openScope?.push(this);
   }
 
@@ -100,27 +102,60 @@ export class Storage implements Memory {
   }
 }
 
+/** Storages up to this size share a finaliser with their neighbours: at worst a live one keeps 4 KiB of dead ones. */
+const smallBytes = 256;
+const litterSize = 16;
+
+/** Small storages made one after another. Each holds the token; when the last one is collected, so is the token. */
+class Litter {
+  readonly token = {};
+  /** As a finaliser's number; filled as they are made. */
+  readonly members: number[] = [];
+}
+
 /**
  * Frees a device's storages whose proxies were collected. A finaliser gets one number, birth * 2^20 + id, and frees only when the
- * id still belongs to that birth: an explicit `dispose` may have freed it, and the id may live on as another storage.
+ * id still belongs to that birth: an explicit `dispose` may have freed it, and the id may live on as another storage. Finalisers
+ * cost as much as the rest of a small op, so small storages have one for a litter.
  */
 class StorageKeeper {
   readonly #device: Device;
   /** By storage id: the birth of the storage that has it (0: none), and its bytes. */
   readonly #births: number[] = [];
   readonly #bytes: number[] = [];
-  readonly #registry = new FinalizationRegistry<number>((held) => this.release(held % idSpan, Math.floor(held / idSpan)));
+  #litter: Litter | undefined;
+  readonly #registry = new FinalizationRegistry<number | readonly number[]>((dead) => {
+    if (typeof dead === "number") this.#releaseDead(dead);
+    else for (const member of dead) this.#releaseDead(member);
+  });
 
   constructor(device: Device) {
     this.#device = device;
   }
 
-  watch(storage: Storage): void {
+  /** @returns what the storage must hold on to. */
+  watch(storage: Storage): object | undefined {
     const { id, birth, bytes } = storage;
     this.#births[id] = birth;
     this.#bytes[id] = bytes;
     held += bytes;
-    this.#registry.register(storage, birth * idSpan + id);
+    const number = birth * idSpan + id;
+    if (bytes > smallBytes) {
+      this.#registry.register(storage, number);
+      return undefined;
+    }
+    let litter = this.#litter;
+    if (litter === undefined) {
+      litter = this.#litter = new Litter();
+      this.#registry.register(litter.token, litter.members);
+    }
+    if (litter.members.push(number) === litterSize) this.#litter = undefined;
+    return litter.token;
+  }
+
+  /** Lets an unfinished litter die with its members. */
+  closeLitter(): void {
+    this.#litter = undefined;
   }
 
   release(id: number, birth: number): void {
@@ -129,6 +164,15 @@ class StorageKeeper {
     held -= this.#bytes[id];
     this.#device.freeStorage(id);
   }
+
+  #releaseDead(number: number): void {
+    this.release(number % idSpan, Math.floor(number / idSpan));
+  }
+}
+
+/** What was made so far may be collected without what is made next. Collections begin with this. */
+export function closeLitters(): void {
+  for (const keeper of keepers) keeper?.closeLitter();
 }
 
 let held = 0;
@@ -139,7 +183,7 @@ export function heldBytes(): number {
 }
 
 const idSpan = 2 ** 20;
-const keepers: StorageKeeper[] = [];
+const keepers: (StorageKeeper | undefined)[] = [];
 
 function keeper(device: Device): StorageKeeper {
   return (keepers[device.number] ??= new StorageKeeper(device));

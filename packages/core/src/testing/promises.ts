@@ -6,11 +6,11 @@ import { afterEach, describe, vi } from "vitest";
 import type { Device } from "../actor/device.ts";
 import { deathPromises } from "./promises/death.ts";
 import { failurePromises } from "./promises/failure.ts";
-import type { Make, MakeDevices } from "./promises/harness.ts";
+import { openGates, type Make, type MakeDevices } from "./promises/harness.ts";
 import { memoryPromises } from "./promises/memory.ts";
 import { orderPromises, visibilityPromises } from "./promises/order.ts";
 
-export { pointsFor, rejection, type MakeDevices, type PromiseDeviceOptions } from "./promises/harness.ts";
+export { begun, pointsFor, rejection, type MakeDevices, type PromiseDeviceOptions } from "./promises/harness.ts";
 
 /** What a busy machine may make of tests that take two seconds, ms. */
 const patience = 30_000;
@@ -27,6 +27,7 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
   afterEach(async () => {
     const closing = open;
     open = [];
+    openGates();
     await Promise.allSettled(closing.map((device) => device.close()));
   });
 

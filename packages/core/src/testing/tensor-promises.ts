@@ -84,7 +84,7 @@ function visibilityPromises(make: Make): void {
 
   test("V2 a read waits for what was issued before it and for its ancestors elsewhere, nothing more", async () => {
     const [busy, other] = make(2);
-    const points = pointsFor(busy, 300);
+    const points = pointsFor(busy, 150);
     const order: string[] = [];
     const x = ones(3, { device: busy });
     const y = ones(3, { device: other });

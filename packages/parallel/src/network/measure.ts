@@ -50,7 +50,9 @@ function measured(step: Step, input: Tensor, repeats: number): { cost: StageCost
     });
     const gradOutputs = output.requiresGrad ? onesLike(output) : undefined;
     const backward = timed(x, () => {
-      if (gradOutputs !== undefined) grad(output, wanted, { gradOutputs, allowUnused: true });
+      if (gradOutputs === undefined) return;
+      // Gradients outlive scopes.
+      for (const gradient of grad(output, wanted, { gradOutputs, allowUnused: true })) gradient?.dispose();
     });
     if (run === 0) continue;
     best.forward = Math.min(best.forward, forward);

@@ -4,8 +4,10 @@
  */
 import { backward, fullLike, getRngState, isTensor, noGrad, setRngState, ShapeError, ValueError } from "@troupe/core";
 import type { Device, nn, Tensor } from "@troupe/core";
-import { collectStorages, inBatchRows, isHeld, Node } from "@troupe/core/executor";
+import { collectStorages, inBatchRows, isHeld, itemSize, Node } from "@troupe/core/executor";
 import type { BatchRows, Gradients, Memory } from "@troupe/core/executor";
+import { countTransfer } from "../collectives.ts";
+import { meshOf } from "../distribute.ts";
 import { actionText } from "./schedule.ts";
 import type { Action } from "./schedule.ts";
 import type { Issue } from "./simulate.ts";
@@ -99,8 +101,8 @@ export class TrainingStep {
     this.#mostHeld = stages.map(() => 0);
     // Whole, and before all else: a part sent later would stand in its sender's stream behind work that it has nothing
     // to do with.
-    this.#input = owned(this.#batch, () => input.to(stages[0].device));
-    this.#target = owned(this.#batch, () => noGrad(() => target.detach().to(stages[stages.length - 1].device)));
+    this.#input = owned(this.#batch, () => movedTo(input, stages[0].device));
+    this.#target = owned(this.#batch, () => noGrad(() => movedTo(target.detach(), stages[stages.length - 1].device)));
   }
 
   /**
@@ -167,7 +169,7 @@ export class TrainingStep {
     const work = this.#work[to][microbatch];
     const carried = kind === "F" ? own.output : own.entry?.gradient;
     if (carried === undefined) return;
-    const arrived = owned(work, () => noGrad(() => carried.detach().to(this.#stages[to].device)));
+    const arrived = owned(work, () => noGrad(() => movedTo(carried.detach(), this.#stages[to].device)));
     if (kind === "F") {
       work.input = arrived;
       if (carried.requiresGrad) arrived.setHistory((work.entry = new StageInput()), 0);
@@ -196,6 +198,12 @@ export class TrainingStep {
     const [low, high] = getRngState();
     setRngState([low, high, this.#places[stage]]);
   }
+}
+
+/** The tensor on a stage's device; what has to be sent there counts (a mesh counts its own messages). */
+function movedTo(x: Tensor, device: Device): Tensor {
+  if (x.device !== device && meshOf(x) === undefined) countTransfer(x.numel() * itemSize(x.dtype));
+  return x.to(device);
 }
 
 /** Runs `body` with the memory that it takes given to `work`, except what is held for longer. */

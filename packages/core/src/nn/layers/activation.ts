@@ -1,12 +1,14 @@
 /** Activation functions as layers. */
+import { assertOptions } from "../../arguments.ts";
 import * as f from "../../ops/activations.ts";
+import * as rectifiers from "../../ops/rectifiers.ts";
 import { sigmoid, tanh } from "../../ops/transcendental.ts";
 import { logSoftmax, softmax, softmin } from "../../ops/softmax.ts";
 import { full } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";
-import { placementOf } from "./linear.ts";
+import { placementNames, placementOf } from "./linear.ts";
 import type { Placement } from "./linear.ts";
 
 interface InPlace {
@@ -34,9 +36,15 @@ abstract class Activation extends Module {
   }
 }
 
-function withInPlace(repr: string, inplace: boolean): string {
-  if (!inplace) return repr;
-  return repr === "" ? "inplace=True" : `${repr}, inplace=True`;
+/** One that may write over its input. */
+abstract class InPlaceActivation extends Activation {
+  /** @throws ValueError for an unknown option */
+  constructor(apply: (x: Tensor, inplace: boolean) => Tensor, repr: string, options: InPlace) {
+    const { inplace = false } = options;
+    const parts = [repr, inplace ? "inplace=True" : ""].filter((part) => part !== "");
+    super((x) => apply(x, inplace), parts.join(", "));
+    assertOptions(this.constructor.name, options, ["inplace"]);
+  }
 }
 
 /** A number as Python prints a float. */
@@ -45,41 +53,41 @@ function float(value: number): string {
 }
 
 /** `torch.nn.ReLU`. */
-export class ReLU extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.relu(x, inplace), withInPlace("", inplace));
+export class ReLU extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => rectifiers.relu(x, inplace), "", options);
   }
 }
 
 /** `torch.nn.ReLU6`. */
-export class ReLU6 extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.relu6(x, inplace), withInPlace("", inplace));
+export class ReLU6 extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => rectifiers.relu6(x, inplace), "", options);
   }
 }
 
 /** `torch.nn.LeakyReLU`. */
-export class LeakyReLU extends Activation {
-  constructor(negativeSlope = 0.01, { inplace = false }: InPlace = {}) {
-    super((x) => f.leakyRelu(x, negativeSlope, inplace), withInPlace(`negative_slope=${negativeSlope}`, inplace));
+export class LeakyReLU extends InPlaceActivation {
+  constructor(negativeSlope = 0.01, options: InPlace = {}) {
+    super((x, inplace) => rectifiers.leakyRelu(x, negativeSlope, inplace), `negative_slope=${negativeSlope}`, options);
   }
 }
 
 /** `torch.nn.PReLU`: the slope below zero is learnt, one or one a channel. */
 export class PReLU extends Module {
   readonly numParameters: number;
-  weight: Parameter;
+  declare weight: Parameter;
 
   constructor(numParameters = 1, options: { readonly init?: number } & Placement = {}) {
     super();
     this.numParameters = numParameters;
-    this.weight = new Parameter(
-      full([numParameters], options.init ?? 0.25, placementOf({ dtype: "float32", ...options })),
-    );
+    assertOptions("PReLU", options, ["init", ...placementNames]);
+    const start = full([numParameters], options.init ?? 0.25, placementOf({ dtype: "float32", ...options }));
+    this.registerParameter("weight", new Parameter(start));
   }
 
   override forward(x: Tensor): Tensor {
-    return f.prelu(x, this.weight);
+    return rectifiers.prelu(x, this.weight);
   }
 
   override extraRepr(): string {
@@ -88,44 +96,46 @@ export class PReLU extends Module {
 }
 
 /** `torch.nn.ELU`. */
-export class ELU extends Activation {
-  constructor(alpha = 1, { inplace = false }: InPlace = {}) {
-    super((x) => f.elu(x, alpha, inplace), withInPlace(`alpha=${float(alpha)}`, inplace));
+export class ELU extends InPlaceActivation {
+  constructor(alpha = 1, options: InPlace = {}) {
+    super((x, inplace) => f.elu(x, alpha, inplace), `alpha=${float(alpha)}`, options);
   }
 }
 
 /** `torch.nn.CELU`. */
-export class CELU extends Activation {
-  constructor(alpha = 1, { inplace = false }: InPlace = {}) {
-    super((x) => f.celu(x, alpha, inplace), withInPlace(`alpha=${float(alpha)}`, inplace));
+export class CELU extends InPlaceActivation {
+  constructor(alpha = 1, options: InPlace = {}) {
+    super((x, inplace) => f.celu(x, alpha, inplace), `alpha=${float(alpha)}`, options);
   }
 }
 
 /** `torch.nn.SELU`. */
-export class SELU extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.selu(x, inplace), withInPlace("", inplace));
+export class SELU extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => f.selu(x, inplace), "", options);
   }
 }
 
 /** `torch.nn.GELU`. */
 export class GELU extends Activation {
-  constructor({ approximate = "none" }: { readonly approximate?: "none" | "tanh" } = {}) {
+  constructor(options: { readonly approximate?: "none" | "tanh" } = {}) {
+    const { approximate = "none" } = options;
     super((x) => f.gelu(x, approximate), `approximate='${approximate}'`);
+    assertOptions("GELU", options, ["approximate"]);
   }
 }
 
 /** `torch.nn.SiLU`. */
-export class SiLU extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.silu(x, inplace), withInPlace("", inplace));
+export class SiLU extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => f.silu(x, inplace), "", options);
   }
 }
 
 /** `torch.nn.Mish`. */
-export class Mish extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.mish(x, inplace), withInPlace("", inplace));
+export class Mish extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => f.mish(x, inplace), "", options);
   }
 }
 
@@ -174,47 +184,57 @@ export class Softsign extends Activation {
 /** `torch.nn.Softshrink`. */
 export class Softshrink extends Activation {
   constructor(lambd = 0.5) {
-    super((x) => f.softshrink(x, lambd), String(lambd));
+    super((x) => rectifiers.softshrink(x, lambd), String(lambd));
   }
 }
 
 /** `torch.nn.Hardshrink`. */
 export class Hardshrink extends Activation {
   constructor(lambd = 0.5) {
-    super((x) => f.hardshrink(x, lambd), String(lambd));
+    super((x) => rectifiers.hardshrink(x, lambd), String(lambd));
   }
 }
 
 /** `torch.nn.Hardtanh`. */
-export class Hardtanh extends Activation {
-  constructor(minVal = -1, maxVal = 1, { inplace = false }: InPlace = {}) {
+export class Hardtanh extends InPlaceActivation {
+  constructor(minVal = -1, maxVal = 1, options: InPlace = {}) {
     super(
-      (x) => f.hardtanh(x, minVal, maxVal, inplace),
-      withInPlace(`min_val=${float(minVal)}, max_val=${float(maxVal)}`, inplace),
+      (x, inplace) => rectifiers.hardtanh(x, minVal, maxVal, inplace),
+      `min_val=${float(minVal)}, max_val=${float(maxVal)}`,
+      options,
     );
   }
 }
 
 /** `torch.nn.Hardsigmoid`. */
-export class Hardsigmoid extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.hardsigmoid(x, inplace));
+export class Hardsigmoid extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => rectifiers.hardsigmoid(x, inplace), "", options);
+  }
+
+  override extraRepr(): string {
+    return "";
   }
 }
 
 /** `torch.nn.Hardswish`. */
-export class Hardswish extends Activation {
-  constructor({ inplace = false }: InPlace = {}) {
-    super((x) => f.hardswish(x, inplace));
+export class Hardswish extends InPlaceActivation {
+  constructor(options: InPlace = {}) {
+    super((x, inplace) => rectifiers.hardswish(x, inplace), "", options);
+  }
+
+  override extraRepr(): string {
+    return "";
   }
 }
 
 /** `torch.nn.Threshold`. */
-export class Threshold extends Activation {
-  constructor(threshold: number, value: number, { inplace = false }: InPlace = {}) {
+export class Threshold extends InPlaceActivation {
+  constructor(threshold: number, value: number, options: InPlace = {}) {
     super(
-      (x) => f.threshold(x, threshold, value, inplace),
-      withInPlace(`threshold=${threshold}, value=${value}`, inplace),
+      (x, inplace) => rectifiers.threshold(x, threshold, value, inplace),
+      `threshold=${threshold}, value=${value}`,
+      options,
     );
   }
 }

@@ -2,13 +2,14 @@
 import { scaledDotProductAttention } from "../../ops/composite/attention.ts";
 import { linear } from "../../ops/contract.ts";
 import { chunk } from "../../ops/split.ts";
-import { ValueError } from "../../errors.ts";
+import { assertOptions } from "../../arguments.ts";
+import { ShapeError, ValueError } from "../../errors.ts";
 import { empty, zeros } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { xavierUniform_, zeros_ } from "../init.ts";
 import { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";
-import { Linear, placementOf } from "./linear.ts";
+import { Linear, placementNames, placementOf } from "./linear.ts";
 import type { Placement } from "./linear.ts";
 
 export interface MultiheadAttentionOptions extends Placement {
@@ -34,28 +35,30 @@ export class MultiheadAttention extends Module {
   readonly numHeads: number;
   readonly dropout: number;
   /** Query, key and value projections, one below the other: [3 * embedDim, embedDim] */
-  inProjWeight: Parameter;
-  inProjBias: Parameter | null;
-  outProj: Linear;
+  declare inProjWeight: Parameter;
+  declare inProjBias: Parameter | null;
+  declare outProj: Linear;
 
   /** @throws ValueError where the features do not divide into heads */
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super();
+    assertOptions("MultiheadAttention", options, ["dropout", "bias", ...placementNames]);
     const { dropout = 0, bias = true } = options;
-    if (embedDim % numHeads !== 0)
+    if (!(embedDim % numHeads === 0))
       throw new ValueError("embed_dim must be divisible by num_heads", { op: "MultiheadAttention" });
     const placement = placementOf(options);
     this.embedDim = embedDim;
     this.numHeads = numHeads;
     this.dropout = dropout;
-    this.inProjWeight = new Parameter(empty([3 * embedDim, embedDim], placement));
-    this.inProjBias = bias ? new Parameter(zeros([3 * embedDim], placement)) : null;
+    this.registerParameter("inProjWeight", new Parameter(empty([3 * embedDim, embedDim], placement)));
+    this.registerParameter("inProjBias", bias ? new Parameter(zeros([3 * embedDim], placement)) : null);
     this.outProj = new Linear(embedDim, embedDim, { bias, ...placement });
     xavierUniform_(this.inProjWeight);
     if (this.outProj.bias !== null) zeros_(this.outProj.bias);
   }
 
   override forward(query: Tensor, key: Tensor = query, value: Tensor = key, call: AttentionCall = {}): Tensor {
+    assertOptions("MultiheadAttention", call, ["attnMask", "isCausal"]);
     const [q, k, v] = this.#project(query, key, value).map((part) => this.#split(part));
     const attended = scaledDotProductAttention(q, k, v, {
       attnMask: call.attnMask,
@@ -75,6 +78,12 @@ export class MultiheadAttention extends Module {
   }
 
   #split(x: Tensor): Tensor {
+    if (x.dim() !== 3) {
+      throw new ShapeError(`expected [batch, length, features], got [${x.shape.join(", ")}]`, {
+        op: "MultiheadAttention",
+        remedy: "For one sequence, unsqueeze(0) it.",
+      });
+    }
     const [batch, length] = x.shape;
     return x.reshape([batch, length, this.numHeads, this.embedDim / this.numHeads]).transpose(1, 2);
   }

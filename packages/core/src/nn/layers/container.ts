@@ -1,6 +1,6 @@
 /** Modules that hold modules. */
 import { ValueError } from "../../errors.ts";
-import { isOptions, shown } from "../../ops/arguments.ts";
+import { isOptions, shown } from "../../arguments.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module } from "../module.ts";
 import { Parameter } from "../parameter.ts";

@@ -1,7 +1,7 @@
 /** Convolution layers. */
 import { conv1d, conv2d, conv3d, convTranspose1d, convTranspose2d, convTranspose3d } from "../../ops/conv.ts";
 import type { PerDimension } from "../../ops/conv.ts";
-import { assertOptions, shown } from "../../ops/arguments.ts";
+import { assertOptions, assertWhole, shown } from "../../arguments.ts";
 import { empty } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { ValueError } from "../../errors.ts";
@@ -27,7 +27,7 @@ export interface ConvTransposeLayerOptions extends Placement {
   readonly bias?: boolean;
 }
 
-/** @throws ValueError unless there is one number for all dimensions, or one for each */
+/** @throws ValueError unless there is one whole number for all dimensions, or one for each */
 function each(value: PerDimension, rank: number): readonly number[] {
   const given: unknown = value;
   if (typeof given !== "number" && !(Array.isArray(given) && given.length === rank))
@@ -49,8 +49,8 @@ abstract class ConvolutionLayer extends Module {
   readonly padding: readonly number[] | "valid" | "same";
   readonly dilation: readonly number[];
   readonly groups: number;
-  weight: Parameter;
-  bias: Parameter | null;
+  declare weight: Parameter;
+  declare bias: Parameter | null;
 
   /** @throws ValueError where the channels do not divide into groups */
   constructor(
@@ -64,6 +64,8 @@ abstract class ConvolutionLayer extends Module {
     super();
     const names = ["stride", "padding", "dilation", "groups", "bias", ...placementNames];
     assertOptions(this.constructor.name, options, transposed ? ["outputPadding", ...names] : names);
+    for (const [name, value] of Object.entries({ inChannels, outChannels, groups: options.groups ?? 1 }))
+      assertWhole(this.constructor.name, name, value);
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
     if (inChannels % groups !== 0)
       throw new ValueError("in_channels must be divisible by groups", { op: this.constructor.name });
@@ -78,8 +80,8 @@ abstract class ConvolutionLayer extends Module {
     this.groups = groups;
     const channels = transposed ? [inChannels, outChannels / groups] : [outChannels, inChannels / groups];
     const placement = placementOf(options);
-    this.weight = new Parameter(empty([...channels, ...this.kernelSize], placement));
-    this.bias = bias ? new Parameter(empty([outChannels], placement)) : null;
+    this.registerParameter("weight", new Parameter(empty([...channels, ...this.kernelSize], placement)));
+    this.registerParameter("bias", bias ? new Parameter(empty([outChannels], placement)) : null);
     this.resetParameters();
   }
 

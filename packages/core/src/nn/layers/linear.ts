@@ -5,7 +5,7 @@ import { embedding } from "../../ops/embedding.ts";
 import { empty, randn } from "../../tensor/creation.ts";
 import type { TensorOptions } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { assertOptions } from "../../ops/arguments.ts";
+import { assertOptions, assertWhole } from "../../arguments.ts";
 import { noGrad } from "../../autograd/mode.ts";
 import { ValueError } from "../../errors.ts";
 import { calculateFans, kaimingUniform_, uniform_ } from "../init.ts";
@@ -41,18 +41,20 @@ export class Linear extends Module {
   readonly inFeatures: number;
   readonly outFeatures: number;
   /** [outFeatures, inFeatures] */
-  weight: Parameter;
-  bias: Parameter | null;
+  declare weight: Parameter;
+  declare bias: Parameter | null;
 
   /** @throws ValueError for an unknown option */
   constructor(inFeatures: number, outFeatures: number, options: { readonly bias?: boolean } & Placement = {}) {
     super();
     assertOptions("Linear", options, ["bias", ...placementNames]);
+    assertWhole("Linear", "inFeatures", inFeatures);
+    assertWhole("Linear", "outFeatures", outFeatures);
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
     const placement = placementOf(options);
-    this.weight = new Parameter(empty([outFeatures, inFeatures], placement));
-    this.bias = (options.bias ?? true) ? new Parameter(empty([outFeatures], placement)) : null;
+    this.registerParameter("weight", new Parameter(empty([outFeatures, inFeatures], placement)));
+    this.registerParameter("bias", (options.bias ?? true) ? new Parameter(empty([outFeatures], placement)) : null);
     this.resetParameters();
   }
 
@@ -75,8 +77,8 @@ export class Bilinear extends Module {
   readonly in2Features: number;
   readonly outFeatures: number;
   /** [outFeatures, in1Features, in2Features] */
-  weight: Parameter;
-  bias: Parameter | null;
+  declare weight: Parameter;
+  declare bias: Parameter | null;
 
   constructor(
     in1Features: number,
@@ -90,8 +92,8 @@ export class Bilinear extends Module {
     this.in2Features = in2Features;
     this.outFeatures = outFeatures;
     const placement = placementOf(options);
-    this.weight = new Parameter(empty([outFeatures, in1Features, in2Features], placement));
-    this.bias = (options.bias ?? true) ? new Parameter(empty([outFeatures], placement)) : null;
+    this.registerParameter("weight", new Parameter(empty([outFeatures, in1Features, in2Features], placement)));
+    this.registerParameter("bias", (options.bias ?? true) ? new Parameter(empty([outFeatures], placement)) : null);
     this.resetParameters();
   }
 
@@ -125,12 +127,14 @@ export class Embedding extends Module {
   readonly embeddingDim: number;
   readonly paddingIdx: number | null;
   /** [numEmbeddings, embeddingDim] */
-  weight: Parameter;
+  declare weight: Parameter;
 
   /** @throws ValueError where the padding row is outside of the table */
   constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingOptions = {}) {
     super();
     assertOptions("Embedding", options, ["paddingIdx", ...placementNames]);
+    assertWhole("Embedding", "numEmbeddings", numEmbeddings);
+    assertWhole("Embedding", "embeddingDim", embeddingDim);
     const { paddingIdx = null } = options;
     if (paddingIdx !== null && (paddingIdx < -numEmbeddings || paddingIdx >= numEmbeddings)) {
       throw new ValueError("Padding_idx must be within num_embeddings", { op: "Embedding" });
@@ -138,7 +142,7 @@ export class Embedding extends Module {
     this.numEmbeddings = numEmbeddings;
     this.embeddingDim = embeddingDim;
     this.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
-    this.weight = new Parameter(empty([numEmbeddings, embeddingDim], placementOf(options)));
+    this.registerParameter("weight", new Parameter(empty([numEmbeddings, embeddingDim], placementOf(options))));
     this.resetParameters();
   }
 

@@ -1,4 +1,5 @@
 /** Losses as modules: made with their options, called with input and target. */
+import { assertOptions } from "../../arguments.ts";
 import type { Reduction } from "../../ops/composite/loss-reduction.ts";
 import * as f from "../functional.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -13,8 +14,14 @@ abstract class PairLoss<O extends object> extends Module {
   readonly options: O;
   readonly #loss: (input: Tensor, target: Tensor, options: O) => Tensor;
 
-  constructor(loss: (input: Tensor, target: Tensor, options: O) => Tensor, options: O) {
+  /** @throws ValueError for an option that is neither `reduction` nor among `names` */
+  constructor(
+    loss: (input: Tensor, target: Tensor, options: O) => Tensor,
+    options: O,
+    names: readonly (keyof O & string)[] = [],
+  ) {
     super();
+    assertOptions(this.constructor.name, options, ["reduction", ...names]);
     this.#loss = loss;
     this.options = options;
   }
@@ -41,14 +48,14 @@ export class L1Loss extends PairLoss<LossOptions> {
 /** `torch.nn.SmoothL1Loss`. */
 export class SmoothL1Loss extends PairLoss<LossOptions & { readonly beta?: number }> {
   constructor(options: LossOptions & { readonly beta?: number } = {}) {
-    super((input, target, own) => f.smoothL1Loss(input, target, { ...own }), options);
+    super((input, target, own) => f.smoothL1Loss(input, target, { ...own }), options, ["beta"]);
   }
 }
 
 /** `torch.nn.HuberLoss`. */
 export class HuberLoss extends PairLoss<LossOptions & { readonly delta?: number }> {
   constructor(options: LossOptions & { readonly delta?: number } = {}) {
-    super((input, target, own) => f.huberLoss(input, target, { ...own }), options);
+    super((input, target, own) => f.huberLoss(input, target, { ...own }), options, ["delta"]);
   }
 }
 
@@ -58,7 +65,7 @@ export class KLDivLoss extends PairLoss<{
   readonly logTarget?: boolean;
 }> {
   constructor(options: { readonly reduction?: Reduction | "batchmean"; readonly logTarget?: boolean } = {}) {
-    super((input, target, own) => f.klDiv(input, target, { ...own }), options);
+    super((input, target, own) => f.klDiv(input, target, { ...own }), options, ["logTarget"]);
   }
 }
 
@@ -72,7 +79,7 @@ export class SoftMarginLoss extends PairLoss<LossOptions> {
 /** `torch.nn.HingeEmbeddingLoss`. */
 export class HingeEmbeddingLoss extends PairLoss<LossOptions & { readonly margin?: number }> {
   constructor(options: LossOptions & { readonly margin?: number } = {}) {
-    super((input, target, own) => f.hingeEmbeddingLoss(input, target, { ...own }), options);
+    super((input, target, own) => f.hingeEmbeddingLoss(input, target, { ...own }), options, ["margin"]);
   }
 }
 
@@ -83,7 +90,7 @@ export class PoissonNLLLoss extends PairLoss<
   constructor(
     options: LossOptions & { readonly logInput?: boolean; readonly full?: boolean; readonly eps?: number } = {},
   ) {
-    super((input, target, own) => f.poissonNllLoss(input, target, { ...own }), options);
+    super((input, target, own) => f.poissonNllLoss(input, target, { ...own }), options, ["logInput", "full", "eps"]);
   }
 }
 
@@ -92,8 +99,10 @@ abstract class WeightedLoss<O extends object> extends Module {
   declare weight: Tensor | null;
   readonly options: O;
 
-  constructor(options: O & { readonly weight?: Tensor | null }) {
+  /** @throws ValueError for an option that is neither `weight`, `reduction` nor among `names` */
+  constructor(options: O & { readonly weight?: Tensor | null }, names: readonly string[] = []) {
     super();
+    assertOptions(this.constructor.name, options, ["weight", "reduction", ...names]);
     const { weight = null, ...rest } = options;
     this.options = rest as unknown as O;
     this.registerBuffer("weight", weight);
@@ -110,7 +119,7 @@ export interface CrossEntropyLossOptions extends LossOptions {
 /** `torch.nn.CrossEntropyLoss`. */
 export class CrossEntropyLoss extends WeightedLoss<CrossEntropyLossOptions> {
   constructor(options: CrossEntropyLossOptions = {}) {
-    super(options);
+    super(options, ["ignoreIndex", "labelSmoothing"]);
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
@@ -121,7 +130,7 @@ export class CrossEntropyLoss extends WeightedLoss<CrossEntropyLossOptions> {
 /** `torch.nn.NLLLoss`. */
 export class NLLLoss extends WeightedLoss<Omit<CrossEntropyLossOptions, "labelSmoothing">> {
   constructor(options: Omit<CrossEntropyLossOptions, "labelSmoothing"> = {}) {
-    super(options);
+    super(options, ["ignoreIndex"]);
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
@@ -149,9 +158,8 @@ export class BCEWithLogitsLoss extends WeightedLoss<WeightedOptions> {
   declare posWeight: Tensor | null;
 
   constructor(options: WeightedOptions & { readonly posWeight?: Tensor | null } = {}) {
-    const { posWeight = null, ...rest } = options;
-    super(rest);
-    this.registerBuffer("posWeight", posWeight);
+    super(options, ["posWeight"]);
+    this.registerBuffer("posWeight", options.posWeight ?? null);
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
@@ -166,7 +174,7 @@ export class BCEWithLogitsLoss extends WeightedLoss<WeightedOptions> {
 /** `torch.nn.MultiMarginLoss`. */
 export class MultiMarginLoss extends WeightedLoss<WeightedOptions & { readonly p?: 1 | 2; readonly margin?: number }> {
   constructor(options: WeightedOptions & { readonly p?: 1 | 2; readonly margin?: number } = {}) {
-    super(options);
+    super(options, ["p", "margin"]);
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
@@ -179,8 +187,14 @@ abstract class TripleLoss<O extends object> extends Module {
   readonly options: O;
   readonly #loss: (a: Tensor, b: Tensor, c: Tensor, options: O) => Tensor;
 
-  constructor(loss: (a: Tensor, b: Tensor, c: Tensor, options: O) => Tensor, options: O) {
+  /** @throws ValueError for an option that is neither `reduction` nor among `names` */
+  constructor(
+    loss: (a: Tensor, b: Tensor, c: Tensor, options: O) => Tensor,
+    options: O,
+    names: readonly (keyof O & string)[],
+  ) {
     super();
+    assertOptions(this.constructor.name, options, ["reduction", ...names]);
     this.#loss = loss;
     this.options = options;
   }
@@ -195,14 +209,14 @@ type MarginOptions = LossOptions & { readonly margin?: number };
 /** `torch.nn.MarginRankingLoss`: two scores and which is to be greater. */
 export class MarginRankingLoss extends TripleLoss<MarginOptions> {
   constructor(options: MarginOptions = {}) {
-    super((x, y, target, own) => f.marginRankingLoss(x, y, target, { ...own }), options);
+    super((x, y, target, own) => f.marginRankingLoss(x, y, target, { ...own }), options, ["margin"]);
   }
 }
 
 /** `torch.nn.CosineEmbeddingLoss`: two vectors and whether they belong together. */
 export class CosineEmbeddingLoss extends TripleLoss<MarginOptions> {
   constructor(options: MarginOptions = {}) {
-    super((x, y, target, own) => f.cosineEmbeddingLoss(x, y, target, { ...own }), options);
+    super((x, y, target, own) => f.cosineEmbeddingLoss(x, y, target, { ...own }), options, ["margin"]);
   }
 }
 
@@ -211,13 +225,21 @@ export class TripletMarginLoss extends TripleLoss<
   MarginOptions & { readonly p?: number; readonly eps?: number; readonly swap?: boolean }
 > {
   constructor(options: MarginOptions & { readonly p?: number; readonly eps?: number; readonly swap?: boolean } = {}) {
-    super((anchor, positive, negative, own) => f.tripletMarginLoss(anchor, positive, negative, { ...own }), options);
+    super(
+      (anchor, positive, negative, own) => f.tripletMarginLoss(anchor, positive, negative, { ...own }),
+      options,
+      ["margin", "p", "eps", "swap"],
+    );
   }
 }
 
 /** `torch.nn.GaussianNLLLoss`: input, target, variance. */
 export class GaussianNLLLoss extends TripleLoss<LossOptions & { readonly full?: boolean; readonly eps?: number }> {
   constructor(options: LossOptions & { readonly full?: boolean; readonly eps?: number } = {}) {
-    super((input, target, variance, own) => f.gaussianNllLoss(input, target, variance, { ...own }), options);
+    super(
+      (input, target, variance, own) => f.gaussianNllLoss(input, target, variance, { ...own }),
+      options,
+      ["full", "eps"],
+    );
   }
 }

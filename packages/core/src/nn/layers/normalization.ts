@@ -3,7 +3,7 @@ import { batchNorm, groupNorm, instanceNorm, layerNorm } from "../../ops/composi
 import { localResponseNorm } from "../../ops/pool.ts";
 import { noGrad } from "../../autograd/mode.ts";
 import { ShapeError, ValueError } from "../../errors.ts";
-import { assertOptions } from "../../ops/arguments.ts";
+import { assertList, assertOptions, assertWhole } from "../../arguments.ts";
 import { ones, tensor, zeros } from "../../tensor/creation.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -27,17 +27,19 @@ function python(value: number): string {
 export class LayerNorm extends Module {
   readonly normalizedShape: Shape;
   readonly eps: number;
-  weight: Parameter | null;
-  bias: Parameter | null;
+  declare weight: Parameter | null;
+  declare bias: Parameter | null;
 
   constructor(normalizedShape: number | Shape, options: AffineOptions & { readonly elementwiseAffine?: boolean } = {}) {
     super();
     assertOptions("LayerNorm", options, ["eps", "elementwiseAffine", ...placementNames]);
     const { eps = 1e-5, elementwiseAffine = true } = options;
+    if (typeof normalizedShape !== "number") assertList("LayerNorm", "normalizedShape", normalizedShape, "sizes");
     this.normalizedShape = typeof normalizedShape === "number" ? [normalizedShape] : [...normalizedShape];
     this.eps = eps;
-    this.weight = elementwiseAffine ? new Parameter(ones(this.normalizedShape, placementOf(options))) : null;
-    this.bias = elementwiseAffine ? new Parameter(zeros(this.normalizedShape, placementOf(options))) : null;
+    const placement = placementOf(options);
+    this.registerParameter("weight", elementwiseAffine ? new Parameter(ones(this.normalizedShape, placement)) : null);
+    this.registerParameter("bias", elementwiseAffine ? new Parameter(zeros(this.normalizedShape, placement)) : null);
   }
 
   override forward(x: Tensor): Tensor {
@@ -54,8 +56,8 @@ export class GroupNorm extends Module {
   readonly numGroups: number;
   readonly numChannels: number;
   readonly eps: number;
-  weight: Parameter | null;
-  bias: Parameter | null;
+  declare weight: Parameter | null;
+  declare bias: Parameter | null;
 
   /** @throws ValueError where the channels do not divide into groups */
   constructor(numGroups: number, numChannels: number, options: AffineOptions & { readonly affine?: boolean } = {}) {
@@ -67,8 +69,8 @@ export class GroupNorm extends Module {
     this.numGroups = numGroups;
     this.numChannels = numChannels;
     this.eps = eps;
-    this.weight = affine ? new Parameter(ones([numChannels], placementOf(options))) : null;
-    this.bias = affine ? new Parameter(zeros([numChannels], placementOf(options))) : null;
+    this.registerParameter("weight", affine ? new Parameter(ones([numChannels], placementOf(options))) : null);
+    this.registerParameter("bias", affine ? new Parameter(zeros([numChannels], placementOf(options))) : null);
   }
 
   override forward(x: Tensor): Tensor {
@@ -94,8 +96,8 @@ abstract class ChannelNorm extends Module {
   readonly momentum: number | null;
   readonly affine: boolean;
   readonly trackRunningStats: boolean;
-  weight: Parameter | null;
-  bias: Parameter | null;
+  declare weight: Parameter | null;
+  declare bias: Parameter | null;
   declare runningMean: Tensor | null;
   declare runningVar: Tensor | null;
   declare numBatchesTracked: Tensor | null;
@@ -104,6 +106,7 @@ abstract class ChannelNorm extends Module {
     super();
     const names = ["eps", "momentum", "affine", "trackRunningStats", ...placementNames];
     assertOptions(this.constructor.name, options, names);
+    assertWhole(this.constructor.name, "numFeatures", numFeatures);
     const { eps = 1e-5, momentum = 0.1, affine = affineByDefault, trackRunningStats = affineByDefault } = options;
     const placement = placementOf(options);
     this.numFeatures = numFeatures;
@@ -111,8 +114,8 @@ abstract class ChannelNorm extends Module {
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
-    this.weight = affine ? new Parameter(ones([numFeatures], placement)) : null;
-    this.bias = affine ? new Parameter(zeros([numFeatures], placement)) : null;
+    this.registerParameter("weight", affine ? new Parameter(ones([numFeatures], placement)) : null);
+    this.registerParameter("bias", affine ? new Parameter(zeros([numFeatures], placement)) : null);
     this.registerBuffer("runningMean", trackRunningStats ? zeros([numFeatures], placement) : null);
     this.registerBuffer("runningVar", trackRunningStats ? ones([numFeatures], placement) : null);
     this.registerBuffer(

@@ -2,6 +2,8 @@
 import { dropout, featureDropout } from "../../ops/composite/dropout.ts";
 import * as pool from "../../ops/pool.ts";
 import type { OutputSize } from "../../ops/pool.ts";
+import { assertOptions, assertWhole, shown } from "../../arguments.ts";
+import { perDimension } from "../../ops/conv.ts";
 import type { PerDimension } from "../../ops/conv.ts";
 import { interpolate } from "../../ops/resize.ts";
 import type { InterpolateOptions } from "../../ops/resize.ts";
@@ -24,8 +26,11 @@ export class Flatten extends Module {
   readonly startDim: number;
   readonly endDim: number;
 
+  /** @throws ValueError for what is no whole number */
   constructor(startDim = 1, endDim = -1) {
     super();
+    assertWhole("Flatten", "startDim", startDim);
+    assertWhole("Flatten", "endDim", endDim);
     this.startDim = startDim;
     this.endDim = endDim;
   }
@@ -63,15 +68,16 @@ abstract class DropoutLayer extends Module {
   readonly p: number;
   readonly inplace: boolean;
 
-  /** @throws ValueError unless 0 <= p <= 1 */
-  constructor(p: number, inplace: boolean) {
+  /** @throws ValueError unless 0 <= p <= 1, and for an unknown option */
+  constructor(p: number, options: { readonly inplace?: boolean }) {
     super();
+    assertOptions(this.constructor.name, options, ["inplace"]);
     if (!(p >= 0 && p <= 1))
-      throw new ValueError(`dropout probability has to be between 0 and 1, but got ${p}`, {
+      throw new ValueError(`dropout probability has to be between 0 and 1, but got ${shown(p)}`, {
         op: this.constructor.name,
       });
     this.p = p;
-    this.inplace = inplace;
+    this.inplace = options.inplace ?? false;
   }
 
   override extraRepr(): string {
@@ -82,7 +88,7 @@ abstract class DropoutLayer extends Module {
 /** Zeroes elements while training (`torch.nn.Dropout`). */
 export class Dropout extends DropoutLayer {
   constructor(p = 0.5, options: { readonly inplace?: boolean } = {}) {
-    super(p, options.inplace ?? false);
+    super(p, options);
   }
 
   override forward(x: Tensor): Tensor {
@@ -93,7 +99,7 @@ export class Dropout extends DropoutLayer {
 /** Zeroes channels while training (`torch.nn.Dropout2d`). */
 export class Dropout2d extends DropoutLayer {
   constructor(p = 0.5, options: { readonly inplace?: boolean } = {}) {
-    super(p, options.inplace ?? false);
+    super(p, options);
   }
 
   override forward(x: Tensor): Tensor {
@@ -117,8 +123,12 @@ abstract class MaxPool extends Module {
   readonly options: MaxPoolLayerOptions;
   readonly #pool: pool.MaxPool;
 
-  constructor(function_: pool.MaxPool, kernelSize: PerDimension, options: MaxPoolLayerOptions) {
+  /** @throws ValueError for a window without a size, and for an unknown option */
+  constructor(function_: pool.MaxPool, rank: number, kernelSize: PerDimension, options: MaxPoolLayerOptions) {
     super();
+    const { name } = this.constructor;
+    perDimension(name, "kernel_size", kernelSize, rank);
+    assertOptions(name, options, ["stride", "padding", "dilation", "ceilMode"]);
     this.kernelSize = kernelSize;
     this.options = options;
     this.#pool = function_;
@@ -145,21 +155,21 @@ abstract class MaxPool extends Module {
 /** `torch.nn.MaxPool1d`. */
 export class MaxPool1d extends MaxPool {
   constructor(kernelSize: PerDimension, options: MaxPoolLayerOptions = {}) {
-    super(pool.maxPool1d, kernelSize, options);
+    super(pool.maxPool1d, 1, kernelSize, options);
   }
 }
 
 /** `torch.nn.MaxPool2d`. */
 export class MaxPool2d extends MaxPool {
   constructor(kernelSize: PerDimension, options: MaxPoolLayerOptions = {}) {
-    super(pool.maxPool2d, kernelSize, options);
+    super(pool.maxPool2d, 2, kernelSize, options);
   }
 }
 
 /** `torch.nn.MaxPool3d`. */
 export class MaxPool3d extends MaxPool {
   constructor(kernelSize: PerDimension, options: MaxPoolLayerOptions = {}) {
-    super(pool.maxPool3d, kernelSize, options);
+    super(pool.maxPool3d, 3, kernelSize, options);
   }
 }
 
@@ -168,6 +178,7 @@ export interface AvgPoolLayerOptions {
   readonly padding?: PerDimension;
   readonly ceilMode?: boolean;
   readonly countIncludePad?: boolean;
+  readonly divisorOverride?: number | null;
 }
 
 abstract class AvgPool extends Module {
@@ -175,8 +186,12 @@ abstract class AvgPool extends Module {
   readonly options: AvgPoolLayerOptions;
   readonly #pool: pool.AvgPool;
 
-  constructor(function_: pool.AvgPool, kernelSize: PerDimension, options: AvgPoolLayerOptions) {
+  /** @throws ValueError for a window without a size, and for an unknown option */
+  constructor(function_: pool.AvgPool, rank: number, kernelSize: PerDimension, options: AvgPoolLayerOptions) {
     super();
+    const { name } = this.constructor;
+    perDimension(name, "kernel_size", kernelSize, rank);
+    assertOptions(name, options, ["stride", "padding", "ceilMode", "countIncludePad", "divisorOverride"]);
     this.kernelSize = kernelSize;
     this.options = options;
     this.#pool = function_;
@@ -195,30 +210,37 @@ abstract class AvgPool extends Module {
 /** `torch.nn.AvgPool1d`. */
 export class AvgPool1d extends AvgPool {
   constructor(kernelSize: PerDimension, options: AvgPoolLayerOptions = {}) {
-    super(pool.avgPool1d, kernelSize, options);
+    super(pool.avgPool1d, 1, kernelSize, options);
   }
 }
 
 /** `torch.nn.AvgPool2d`. */
 export class AvgPool2d extends AvgPool {
   constructor(kernelSize: PerDimension, options: AvgPoolLayerOptions = {}) {
-    super(pool.avgPool2d, kernelSize, options);
+    super(pool.avgPool2d, 2, kernelSize, options);
   }
 }
 
 /** `torch.nn.AvgPool3d`. */
 export class AvgPool3d extends AvgPool {
   constructor(kernelSize: PerDimension, options: AvgPoolLayerOptions = {}) {
-    super(pool.avgPool3d, kernelSize, options);
+    super(pool.avgPool3d, 3, kernelSize, options);
   }
 }
+
+type NoOptions = Readonly<Record<string, never>>;
 
 abstract class AdaptivePool extends Module {
   readonly outputSize: OutputSize;
   readonly #pool: (x: Tensor, size: OutputSize) => Tensor;
 
-  constructor(function_: (x: Tensor, size: OutputSize) => Tensor, outputSize: OutputSize) {
+  /** @throws ValueError without an output size, and for any option */
+  constructor(function_: (x: Tensor, size: OutputSize) => Tensor, outputSize: OutputSize, options: NoOptions) {
     super();
+    const { name: op } = this.constructor;
+    if (typeof outputSize !== "number" && !Array.isArray(outputSize))
+      throw new ValueError(`output_size must be a number or a list of them, got ${shown(outputSize)}`, { op });
+    assertOptions(op, options, []);
     this.outputSize = outputSize;
     this.#pool = function_;
   }
@@ -237,22 +259,22 @@ abstract class AdaptivePool extends Module {
 
 /** `torch.nn.AdaptiveAvgPool1d`. */
 export class AdaptiveAvgPool1d extends AdaptivePool {
-  constructor(outputSize: OutputSize) {
-    super(pool.adaptiveAvgPool1d, outputSize);
+  constructor(outputSize: OutputSize, options: NoOptions = {}) {
+    super(pool.adaptiveAvgPool1d, outputSize, options);
   }
 }
 
 /** `torch.nn.AdaptiveAvgPool2d`. */
 export class AdaptiveAvgPool2d extends AdaptivePool {
-  constructor(outputSize: OutputSize) {
-    super(pool.adaptiveAvgPool2d, outputSize);
+  constructor(outputSize: OutputSize, options: NoOptions = {}) {
+    super(pool.adaptiveAvgPool2d, outputSize, options);
   }
 }
 
 /** `torch.nn.AdaptiveMaxPool2d`. */
 export class AdaptiveMaxPool2d extends AdaptivePool {
-  constructor(outputSize: OutputSize) {
-    super((x, size) => pool.adaptiveMaxPool2d(x, size), outputSize);
+  constructor(outputSize: OutputSize, options: NoOptions = {}) {
+    super((x, size) => pool.adaptiveMaxPool2d(x, size), outputSize, options);
   }
 }
 

@@ -2,7 +2,8 @@
 import { ValueError } from "../../errors.ts";
 import { ones } from "../../tensor/creation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
+import { tensorOperand } from "../elementwise.ts";
 import type { Optional } from "../signatures.ts";
 import { softmax } from "../softmax.ts";
 import { tril } from "../triangles.ts";
@@ -44,6 +45,9 @@ export function scaledDotProductAttentionWithWeights(
   ...args: AttentionArguments
 ): [output: Tensor, weights: Tensor] {
   const op = "scaledDotProductAttention";
+  tensorOperand(op, query, "query");
+  tensorOperand(op, key, "key");
+  tensorOperand(op, value, "value");
   const {
     attnMask,
     dropoutP = 0,

@@ -2,7 +2,7 @@
 import { ShapeError } from "../../errors.ts";
 import { normalizeDim } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { broadcastShapes, broadcastTensors } from "../join.ts";
 import type { Optional } from "../signatures.ts";
 

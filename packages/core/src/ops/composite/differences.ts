@@ -3,7 +3,7 @@ import { ShapeError, ValueError } from "../../errors.ts";
 import { normalizeDim } from "../../tensor/shape.ts";
 import { isTensor } from "../../tensor/tensor.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { isOptions, parameters } from "../arguments.ts";
+import { isOptions, parameters } from "../../arguments.ts";
 import { cat } from "../join.ts";
 import type { Optional } from "../signatures.ts";
 

@@ -4,7 +4,7 @@ import { randLike, rand } from "../../tensor/creation.ts";
 import { noGrad } from "../../autograd/mode.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { apply, applyTo } from "../dispatch.ts";
 import { defineElementwise } from "../kinds/elementwise.ts";
 import type { ElementwiseOp } from "../kinds/elementwise.ts";

@@ -3,7 +3,7 @@ import { DTypeError, ShapeError, ValueError } from "../../errors.ts";
 import { normalizeDim, normalizeDims } from "../../tensor/shape.ts";
 import { isTensor } from "../../tensor/tensor.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { cat } from "../join.ts";
 import type { Optional } from "../signatures.ts";
 

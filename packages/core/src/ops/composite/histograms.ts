@@ -6,7 +6,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import { sameShape } from "../../tensor/shape.ts";
 import { isTensor } from "../../tensor/tensor.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { scalarType } from "../kinds/reduce.ts";
 import { namedTuple } from "../results.ts";
 import type { NamedTuple } from "../results.ts";

@@ -1,8 +1,9 @@
 /** What losses share: reductions of single places' losses, and their checks. */
 import { ValueError } from "../../errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { apply } from "../dispatch.ts";
+import { tensorOperand } from "../elementwise.ts";
 import type { ElementwiseOp } from "../kinds/elementwise.ts";
 import { dimsOf } from "../kinds/reduce.ts";
 import type { ReduceAttrs } from "../kinds/reduce.ts";
@@ -53,6 +54,12 @@ export function reduce(op: string, losses: Tensor, reduction: Reduction, total =
   return apply(total[reduction], [losses], { dims: dimsOf(losses, undefined, op), keepdim: false });
 }
 
+/** @throws DTypeError for what are no tensors */
+export function checkPair(op: string, input: Tensor, target: Tensor): void {
+  tensorOperand(op, input);
+  tensorOperand(op, target, "target");
+}
+
 /** A shape, for messages. */
 export function textOf(x: Tensor): string {
   return `[${x.shape.join(", ")}]`;
@@ -63,6 +70,7 @@ export function pointwise(op: ElementwiseOp): (input: Tensor, target: Tensor, op
   return (input, target, ...args) => {
     const { reduction = "mean" } = parameters<Reduced>(op.name, ["reduction"], args);
     checkReduction(op.name, reduction);
+    checkPair(op.name, input, target);
     return reduce(op.name, apply(op, [input, target], []), reduction);
   };
 }

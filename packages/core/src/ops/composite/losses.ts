@@ -6,9 +6,10 @@ import { ShapeError, ValueError } from "../../errors.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { div } from "../arithmetic.ts";
 import { apply } from "../dispatch.ts";
+import { tensorOperand } from "../elementwise.ts";
 import {
   absoluteErrorOp,
   binaryCrossEntropyOp,
@@ -23,7 +24,7 @@ import {
 import { labelShape, nllPick } from "../nll.ts";
 import type { Optional } from "../signatures.ts";
 import { logSoftmax } from "../softmax.ts";
-import { checkReduction, pointwise, reduce, textOf, totalOf } from "./loss-reduction.ts";
+import { checkPair, checkReduction, pointwise, reduce, textOf, totalOf } from "./loss-reduction.ts";
 import type { Maybe, Reduced, Reduction } from "./loss-reduction.ts";
 
 // --- regression ------------------------------------------------------------------------------------------------------
@@ -48,6 +49,7 @@ export function smoothL1Loss(
     ["reduction", "beta"],
     args,
   );
+  checkPair("smoothL1Loss", input, target);
   if (beta < 0)
     throw new ValueError("smooth_l1_loss does not support negative values for beta.", { op: "smoothL1Loss" });
   const losses = beta === 0 ? apply(absoluteErrorOp, [input, target], []) : apply(smoothL1Op, [input, target], [beta]);
@@ -68,6 +70,7 @@ export function huberLoss(
     ["reduction", "delta"],
     args,
   );
+  checkPair("huberLoss", input, target);
   if (delta <= 0)
     throw new ValueError("huber_loss does not support non-positive values for delta.", { op: "huberLoss" });
   return reduce("huberLoss", apply(huberOp, [input, target], [delta]), reduction);
@@ -95,6 +98,7 @@ export function poissonNllLoss(
     ["logInput", "full", "eps", "reduction"],
     args,
   );
+  checkPair("poissonNllLoss", input, target);
   if (!["none", "mean", "sum"].includes(reduction))
     throw new ValueError(`${reduction} is not valid`, { op: "poissonNllLoss" });
   let losses = logInput ? input.exp().sub(target.mul(input)) : input.sub(target.mul(input.add(eps).log()));
@@ -132,6 +136,8 @@ export function gaussianNllLoss(
     eps = 1e-6,
     reduction = "mean",
   } = parameters<Reduced & { full?: boolean; eps?: number }>("gaussianNllLoss", ["full", "eps", "reduction"], args);
+  checkPair("gaussianNllLoss", input, target);
+  tensorOperand("gaussianNllLoss", variance, "var");
   checkReduction("gaussianNllLoss", reduction);
   let spread = variance;
   if (!sameShape(variance.shape, input.shape)) {
@@ -165,6 +171,7 @@ export function binaryCrossEntropy(
     ["weight", "reduction"],
     args,
   );
+  checkPair("binaryCrossEntropy", input, target);
   if (!sameShape(input.shape, target.shape)) {
     throw new ShapeError(
       `Using a target size (${textOf(target)}) that is different to the input size (${textOf(input)}) is deprecated. ` +
@@ -198,6 +205,7 @@ export function binaryCrossEntropyWithLogits(
     ["weight", "reduction", "posWeight"],
     args,
   );
+  checkPair("binaryCrossEntropyWithLogits", input, target);
   if (!sameShape(input.shape, target.shape)) {
     throw new ShapeError(`Target size (${textOf(target)}) must be the same as input size (${textOf(input)})`, {
       op: "binaryCrossEntropyWithLogits",
@@ -225,6 +233,7 @@ export function klDiv(
     reduction?: Reduction | "batchmean";
     logTarget?: boolean;
   }>("klDiv", ["reduction", "logTarget"], args);
+  checkPair("klDiv", input, target);
   const losses = apply(logTarget ? logDivergenceOp : divergenceOp, [input, target], []);
   if (reduction === "batchmean") return losses.sum().div(input.size(0));
   return reduce("klDiv", losses, reduction);
@@ -276,6 +285,7 @@ function labelLoss(
   reduction: Reduction,
 ): { readonly loss: Tensor; readonly total: Tensor | undefined } {
   checkReduction(op, reduction);
+  checkPair(op, input, target);
   checkLabels(op, input, target, weight);
   const [losses, weights] = nllPick(input, target, weight ?? undefined, ignoreIndex);
   const known = labelTotals[input.dim() > 2 ? "NllLoss2D" : "NllLoss"];
@@ -303,6 +313,7 @@ function checkLabels(op: string, input: Tensor, target: Tensor, weight: Maybe): 
     );
   }
   const classes = input.shape[input.dim() === 1 ? 0 : 1];
+  if (weight) tensorOperand(op, weight, "weight");
   if (weight && (weight.dim() !== 1 || weight.shape[0] !== classes)) {
     throw new ShapeError(
       `weight tensor should be defined either for all ${classes} classes or no classes ` +
@@ -337,6 +348,7 @@ export function crossEntropy(
     reduction = "mean",
     labelSmoothing = 0,
   } = parameters<CrossEntropyOptions>("crossEntropy", ["weight", "ignoreIndex", "reduction", "labelSmoothing"], args);
+  checkPair("crossEntropy", input, target);
   checkReduction("crossEntropy", reduction);
   if (labelSmoothing < 0 || labelSmoothing > 1) {
     throw new ValueError(`label_smoothing must be between 0.0 and 1.0. Got: ${labelSmoothing}`, { op: "crossEntropy" });

@@ -2,7 +2,7 @@
 import { ShapeError, ValueError } from "../../errors.ts";
 import { broadcastShapes } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { apply } from "../dispatch.ts";
 import { binaryCrossEntropyWithLogitsOp, softMarginOp } from "../losses.ts";
 import { norm } from "../norm.ts";

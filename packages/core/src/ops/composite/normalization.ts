@@ -6,8 +6,9 @@ import { ShapeError, ValueError } from "../../errors.ts";
 import { numelOf, sameShape } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { assertList, parameters } from "../../arguments.ts";
 import { applyTo } from "../dispatch.ts";
+import { tensorOperand } from "../elementwise.ts";
 import { defineElementwise } from "../kinds/elementwise.ts";
 import { norm } from "../norm.ts";
 import { normalizeBy, normalizeOver } from "../normalize.ts";
@@ -39,6 +40,8 @@ export function layerNorm(
   normalizedShape: Shape | number,
   ...args: Optional<[weight: Tensor | null, bias: Tensor | null, eps: number]>
 ): Tensor {
+  tensorOperand("layerNorm", x);
+  if (typeof normalizedShape !== "number") assertList("layerNorm", "normalized_shape", normalizedShape, "sizes");
   const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
   const {
     weight,

@@ -6,7 +6,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { normalizeDim } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import { amax, amin } from "../extrema.ts";
 import { linalgVectorNorm } from "../norm.ts";
 import type { NormOrder } from "../norm.ts";

@@ -3,7 +3,7 @@ import { DTypeError, ShapeError, ValueError } from "../../errors.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { normalizeDim } from "../../tensor/shape.ts";
-import { parameters } from "../arguments.ts";
+import { parameters } from "../../arguments.ts";
 import type { Optional } from "../signatures.ts";
 import { sort } from "../sort.ts";
 

@@ -1,5 +1,4 @@
 /** The mock device in the supervisor's thread: one plain worker thread, and a memory that outlives it. */
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { ActorBoot, Host, HostSpec } from "../../actor/host.ts";
 import { siblingModule } from "./module.ts";
@@ -30,16 +29,23 @@ class MockHost implements Host {
     const worker = new Worker(siblingModule(import.meta.url, "worker"), {
       name: boot.memory.name, workerData: data, transferList: [boot.port],
     });
-    await once(worker, "online");
     this.#worker = worker;
     let reason = "";
     worker.on("error", (error) => {
       reason = error instanceof Error ? error.message : String(error);
     });
-    worker.on("exit", (code) => {
+    const ended = new Promise<string>((resolve) => {
+      worker.on("exit", (code) => {
+        resolve(reason === "" ? `the thread ended with code ${code}` : reason);
+      });
+    });
+    const online = new Promise((resolve) => worker.once("online", resolve));
+    const early = await Promise.race([online.then(() => undefined), ended]);
+    if (early !== undefined) throw new Error(early);
+    void ended.then((cause) => {
       if (this.#worker !== worker) return;
       this.#worker = undefined;
-      this.#onDeath(reason === "" ? `the thread ended with code ${code}` : reason);
+      this.#onDeath(cause);
     });
   }
 

@@ -4,14 +4,14 @@ import { group } from "../../actor/groups.ts";
 import { Control } from "../../actor/protocol.ts";
 import { OutOfMemoryError, type TroupeError } from "../../errors.ts";
 import { Vector } from "../vectors.ts";
-import { pointsFor, rejection, type Make } from "./harness.ts";
+import { Gate, pointsFor, rejection, type Make } from "./harness.ts";
 
 /** M1 to M5. */
 export function memoryPromises(make: Make): void {
   test("M1 at most C messages and B bytes are in flight: at the cap ops block, and go on", () => {
     const [device] = make(1, { ringWords: 128, stagingBytes: 1024 });
     const { memory } = device;
-    Vector.of(device, [1]).slowSum(pointsFor(device, 300));
+    Vector.of(device, [1]).slowSum(pointsFor(device, 100));
     const one = Vector.of(device, [1]);
     let most = 0;
     for (let i = 0; i < 200; i++) {
@@ -79,16 +79,18 @@ export function memoryPromises(make: Make): void {
   test("M4 memory is freed after its last use, not before and not much later", async () => {
     const [from, to] = make(2);
     const length = 50_000;
-    const busy = Vector.of(to, [1]).slowSum(pointsFor(to, 200));
+    const gate = new Gate(to, from);
     const copies: Vector[] = [];
     for (let i = 0; i < 20; i++) {
       const source = Vector.full(from, length, i);
       copies.push(source.copyTo(to));
       source.free();
     }
+    // All are offered and given up before the first is taken.
+    await from.fence();
+    gate.open();
     const last = (await Promise.all(copies.map((copy) => copy.read()))).map((values) => values[length - 1]);
     expect(last).toEqual(copies.map((_, i) => i));
-    busy.free();
     await from.fence();
     expect(from.stats()).toMatchObject({ bytesLive: 0, storages: 0 });
   });
@@ -98,7 +100,7 @@ export function memoryPromises(make: Make): void {
     const one = Vector.of(from, [1]);
     const source = Vector.full(from, 20_000, 6);
     from.fenceSync();
-    const slow = one.slowSum(pointsFor(from, 200));
+    const slow = one.slowSum(pointsFor(from, 100));
     const before = source.add(source);
     const copy = before.copyTo(to);
     // The coordinator does nothing but wait for the receiver, and its staging memory holds nothing.

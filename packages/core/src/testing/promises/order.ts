@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { group } from "../../actor/groups.ts";
 import { Vector } from "../vectors.ts";
-import { pointsFor, type Make } from "./harness.ts";
+import { Gate, type Make } from "./harness.ts";
 
 /** O1 to O3. */
 export function orderPromises(make: Make): void {
@@ -26,14 +26,12 @@ export function orderPromises(make: Make): void {
 
   test("O2 an actor does not wait for another one without a data dependency", async () => {
     const [busy, idle] = make(2);
-    const points = pointsFor(busy, 400);
-    Vector.of(idle, [0]).readSync();
-    const slow = Vector.of(busy, [1]).slowSum(points);
+    const gate = new Gate(busy, idle);
     const order: string[] = [];
-    await Promise.all([
-      slow.read().then(() => order.push("busy")),
-      Vector.of(idle, [7]).read().then(() => order.push("idle")),
-    ]);
+    const late = Vector.of(busy, [1]).read().then(() => order.push("busy"));
+    await Vector.of(idle, [7]).read().then(() => order.push("idle"));
+    gate.open();
+    await late;
     expect(order).toEqual(["idle", "busy"]);
   });
 
@@ -73,18 +71,22 @@ export function visibilityPromises(make: Make): void {
   });
 
   test("V2 a read waits for what was issued before it and for its ancestors elsewhere, nothing more", async () => {
-    const [busy, other] = make(2);
-    const points = pointsFor(busy, 300);
+    const [busy, other, opener] = make(3);
     const order: string[] = [];
     const early = Vector.of(other, [1]);
-    const slow = Vector.of(busy, [1]).slowSum(points);
-    const reads = [early.read().then(() => order.push("before the copy"))];
-    const copied = slow.copyTo(other);
-    reads.push(copied.read().then(() => order.push("the copy")));
-    const later = Vector.of(busy, [1]).slowSum(points);
-    reads.push(later.read().then(() => order.push("issued after")));
-    await Promise.all(reads);
-    expect(order).toEqual(["before the copy", "the copy", "issued after"]);
+    const first = new Gate(busy, opener);
+    const x = Vector.of(busy, [1]);
+    const before = early.read().then(() => order.push("before the copy"));
+    const copied = x.add(x).copyTo(other);
+    const copy = copied.read().then((values) => order.push(`the copy: ${String(values)}`));
+    const second = new Gate(busy, opener);
+    const after = x.read().then(() => order.push("issued after"));
+    await before;
+    first.open();
+    await copy;
+    second.open();
+    await after;
+    expect(order).toEqual(["before the copy", "the copy: 2", "issued after"]);
   });
 
   test("V3 a read is a private copy", async () => {

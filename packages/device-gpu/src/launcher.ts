@@ -1,0 +1,223 @@
+/** Launches: which shader a kernel needs for these operands, its pipeline, its bind groups. */
+import { argumentWords, DeviceError, type Fault, type Kernel, type LoopKernel } from "@troupe/core/device";
+import type { OpenGpu } from "./adapter.ts";
+import type { Block, Buffers } from "./buffers.ts";
+import type { Stream } from "./stream.ts";
+import { matmul, type Tiled } from "./routines/matmul.ts";
+import { faultCodes, type Bindings } from "./wgsl/frame.ts";
+import { printPoints, printTeams, type Shader } from "./wgsl/print.ts";
+
+/** Workgroups along one dimension of a dispatch. */
+const maxGroups = 65_535;
+/** Reductions of at least so many steps, over at most so many points, take a workgroup a point. */
+const teamSteps = 128;
+const teamPoints = 1 << 16;
+
+/** A shader with what it needs to run. */
+interface Program {
+  readonly shader: Shader;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly groups: Map<string, GPUBindGroup>;
+}
+
+/** The ways in which a kernel may be laid out on the GPU. */
+type Form = "points" | "teams" | "tiled";
+
+export class Launcher {
+  readonly #gpu: OpenGpu;
+  readonly #buffers: Buffers;
+  readonly #stream: Stream;
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  #launches = 0;
+
+  constructor(gpu: OpenGpu, buffers: Buffers, stream: Stream) {
+    this.#gpu = gpu;
+    this.#buffers = buffers;
+    this.#stream = stream;
+  }
+
+  get launches(): number {
+    return this.#launches;
+  }
+
+  /** Pipelines that are kept. */
+  get compiled(): number {
+    return this.#pipelines.size;
+  }
+
+  /** Makes a loop kernel ready. */
+  loop(kernel: LoopKernel): LoopLaunch {
+    return new LoopLaunch(kernel, this, matmul(kernel, this.#gpu.schedule));
+  }
+
+  /** Whether reductions are shared by a workgroup. */
+  get teams(): boolean {
+    return this.#gpu.schedule === "gpu";
+  }
+
+  program(shader: Shader, kernel: Kernel): Program {
+    const layout = this.#layout(shader.written);
+    let pipeline = this.#pipelines.get(shader.code);
+    if (pipeline === undefined) {
+      const { device } = this.#gpu;
+      pipeline = device.createComputePipeline({
+        label: kernel.name,
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout, this.#stream.argumentLayout] }),
+        compute: { module: device.createShaderModule({ label: kernel.name, code: shader.code }), entryPoint: "main" },
+      });
+      this.#pipelines.set(shader.code, pipeline);
+    }
+    return { shader, pipeline, layout, groups: new Map() };
+  }
+
+  /** Issues `program` over `groups` workgroups. `blocks` go by binding. */
+  run(program: Program, blocks: readonly Block[], groups: number, words: Int32Array, at: number, count: number, points: number): Fault | undefined {
+    const x = Math.min(groups, maxGroups);
+    const y = Math.ceil(groups / x);
+    this.#stream.launch({ pipeline: program.pipeline, bindGroup: this.#group(program, blocks), blocks, x, y }, words, at, count, points);
+    this.#launches++;
+    if (!program.shader.faults) return undefined;
+    const fault = this.#stream.takeFault();
+    if (fault === undefined) return undefined;
+    return { code: faultCodes[fault.code - 1], detail: fault.detail };
+  }
+
+  block(number: number): Block {
+    return this.#buffers.at(number);
+  }
+
+  #layout(written: readonly boolean[]): GPUBindGroupLayout {
+    const { device } = this.#gpu;
+    const most = device.limits.maxStorageBuffersPerShaderStage - 1;
+    if (written.length > most) throw new DeviceError(`a kernel of ${written.length} buffers; this GPU takes ${most}`);
+    const key = written.join();
+    let layout = this.#layouts.get(key);
+    if (layout === undefined) {
+      layout = device.createBindGroupLayout({
+        entries: written.map((writes, binding) => ({
+          binding, visibility: GPUShaderStage.COMPUTE, buffer: { type: writes ? "storage" : "read-only-storage" },
+        })),
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  #group({ groups, layout }: Program, blocks: readonly Block[]): GPUBindGroup {
+    let key = "";
+    for (const { serial } of blocks) key += `${serial},`;
+    let group = groups.get(key);
+    if (group === undefined) {
+      group = this.#gpu.device.createBindGroup({
+        layout, entries: blocks.map(({ buffer }, binding) => ({ binding, resource: { buffer } })),
+      });
+      groups.set(key, group);
+      for (const block of blocks) block.forget.add(() => groups.delete(key));
+    }
+    return group;
+  }
+}
+
+/** A loop kernel that was made ready: its programs by form and by which operands share a buffer. */
+export class LoopLaunch {
+  readonly #kernel: LoopKernel;
+  readonly #launcher: Launcher;
+  readonly #tiled: Tiled | undefined;
+  readonly #operands: number;
+  readonly #words: number;
+  /** By form, then by sharing. */
+  readonly #programs: Readonly<Record<Form, Map<string, Program | undefined>>> = {
+    points: new Map(), teams: new Map(), tiled: new Map(),
+  };
+  readonly #blocks: Block[] = [];
+  readonly #bindings: number[] = [];
+
+  constructor(kernel: LoopKernel, launcher: Launcher, tiled: Tiled | undefined) {
+    this.#kernel = kernel;
+    this.#launcher = launcher;
+    this.#tiled = tiled;
+    this.#operands = kernel.inputs.length + kernel.outputs.length;
+    this.#words = argumentWords(kernel);
+    // What cannot be printed at all fails now.
+    printPoints(kernel, Array.from({ length: this.#operands }, (_, i) => i));
+  }
+
+  run(words: Int32Array, at: number, block: (storage: number) => number): Fault | undefined {
+    const { axes, reduced } = this.#kernel;
+    const sizes = at + 2 * this.#operands;
+    let points = 1;
+    for (let axis = 0; axis < axes - reduced; axis++) points *= words[sizes + axis];
+    if (points === 0) return undefined;
+    const sharing = this.#bind(words, at, block);
+    const tiled = this.#tiled?.groups(words, at);
+    if (tiled !== undefined && sharing === "") {
+      const program = this.#program("tiled", sharing);
+      if (program !== undefined) return this.#launch(program, tiled, words, at, points);
+    }
+    if (this.#launcher.teams && reduced > 0 && points <= teamPoints) {
+      let steps = 1;
+      for (let axis = axes - reduced; axis < axes; axis++) steps *= words[sizes + axis];
+      const program = steps < teamSteps ? undefined : this.#program("teams", sharing);
+      if (program !== undefined) return this.#launch(program, points, words, at, points);
+    }
+    const program = this.#program("points", sharing);
+    if (program === undefined) return undefined;
+    return this.#launch(program, Math.max(1, Math.ceil(points / program.shader.pointsPerGroup)), words, at, points);
+  }
+
+  #launch(program: Program, groups: number, words: Int32Array, at: number, points: number): Fault | undefined {
+    return this.#launcher.run(program, this.#blocks, groups, words, at, this.#words, points);
+  }
+
+  /** Lists the blocks by binding. @returns which operands share one, in a word; empty when none does. */
+  #bind(words: Int32Array, at: number, block: (storage: number) => number): string {
+    const blocks = this.#blocks;
+    const bindings = this.#bindings;
+    const inputs = this.#kernel.inputs.length;
+    blocks.length = 0;
+    let shares = false;
+    for (let operand = 0; operand < this.#operands; operand++) {
+      const own = this.#launcher.block(block(words[at + 2 * operand]));
+      let binding = -1;
+      // Inputs may be bound twice; an output not.
+      if (operand >= inputs) binding = blocks.indexOf(own);
+      bindings[operand] = binding < 0 ? blocks.push(own) - 1 : binding;
+      if (binding < 0) continue;
+      shares = true;
+      for (let other = 0; other < operand; other++) if (blocks[bindings[other]] === own) bindings[other] = binding;
+    }
+    return shares ? this.#compact() : "";
+  }
+
+  /** Drops bindings that no operand has any more. */
+  #compact(): string {
+    const blocks = this.#blocks;
+    const bindings = this.#bindings;
+    const used = [...new Set(bindings)].sort((a, b) => a - b);
+    for (let operand = 0; operand < bindings.length; operand++) bindings[operand] = used.indexOf(bindings[operand]);
+    const kept = used.map((binding) => blocks[binding]);
+    blocks.splice(0, blocks.length, ...kept);
+    return bindings.join();
+  }
+
+  #program(form: Form, sharing: string): Program | undefined {
+    const programs = this.#programs[form];
+    let program = programs.get(sharing);
+    if (program === undefined && !programs.has(sharing)) {
+      const shader = this.#print(form, [...this.#bindings]);
+      program = shader === undefined ? undefined : this.#launcher.program(shader, this.#kernel);
+      programs.set(sharing, program);
+    }
+    return program;
+  }
+
+  #print(form: Form, bindings: Bindings): Shader | undefined {
+    switch (form) {
+      case "points": return printPoints(this.#kernel, bindings);
+      case "teams": return printTeams(this.#kernel, bindings);
+      case "tiled": return this.#tiled?.shader;
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** A GPU device's thread: one WebGPU device, and the actor's loop on it. */
+import { parentPort, workerData } from "node:worker_threads";
+import { expose } from "comlink";
+import { controlEndpoint, isClosing, runActor } from "@troupe/core/device";
+import { openGpu } from "./adapter.ts";
+import { GpuBackend } from "./backend.ts";
+import { Pump } from "./pump.ts";
+import type { Control, ThreadData } from "./spec.ts";
+
+const { boot, spec, control } = workerData as ThreadData;
+
+const pump = new Pump(spec.safety, () => isClosing(boot));
+pump.install();
+const gpu = await openGpu(pump, spec.adapter);
+const backend = new GpuBackend(gpu, pump, spec.memoryLimit);
+const api: Control = { statistics: () => backend.statistics() };
+expose(api, controlEndpoint(control));
+// A listener keeps the thread while the actor is parked.
+parentPort?.on("message", () => undefined);
+parentPort?.postMessage("up");
+await runActor(boot, backend);

@@ -1,0 +1,33 @@
+/** Which devices the strategies run on. */
+import { availableParallelism } from "node:os";
+import { device } from "@troupe/core";
+import type { Device } from "@troupe/core";
+import { cpu } from "@troupe/device-cpu";
+
+export interface Troupe {
+  /** One CPU device with one thread, and one with all: what the others are measured by. */
+  readonly single: Device;
+  readonly threads: Device;
+  /** How many threads "all" are. */
+  readonly cores: number;
+  /** The devices that share the work. */
+  readonly members: readonly Device[];
+}
+
+/**
+ * The devices, started when they are first used. Several CPU devices share the cores.
+ * @param kinds of the members, such as `["cpu", "cpu"]`
+ * @throws DeviceError for a kind that no imported package brings
+ */
+export function troupeOf(kinds: readonly string[]): Troupe {
+  const cores = Math.min(16, availableParallelism());
+  const threads = Math.max(1, Math.floor(cores / kinds.filter((kind) => kind === "cpu").length));
+  // The first CPU devices are the baselines'.
+  const next = new Map([["cpu", 2]]);
+  const members = kinds.map((kind) => {
+    const index = next.get(kind) ?? 0;
+    next.set(kind, index + 1);
+    return kind === "cpu" ? cpu({ index, threads }) : device(`${kind}:${index}`);
+  });
+  return { single: cpu({ index: 1, threads: 1 }), threads: cpu({ index: 0, threads: cores }), cores, members };
+}

@@ -1,0 +1,106 @@
+/** The report as a reader sees it: in a browser. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import type { Browser, Page } from "puppeteer-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startBrowser } from "./browser.ts";
+
+const script = new URL("../src/compare/main.ts", import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), "troupe-report-"));
+const report = join(folder, "report.html");
+
+const strategies = ["single", "threads", "data", "layerwise", "gpipe", "1f1b"];
+const devices: Readonly<Record<string, number>> = { single: 1, threads: 1 };
+
+let started: AsyncDisposable & { readonly browser: Browser };
+let page: Page;
+const requests: string[] = [];
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  await promisify(execFile)(process.execPath, [script, "--epochs", "1", "--steps", "8", "--report", report]);
+  started = await startBrowser();
+  page = await started.browser.newPage();
+  await page.setViewport({ width: 1280, height: 900 });
+  page.on("request", (request) => requests.push(request.url()));
+  page.on("requestfailed", (request) => complaints.push(`failed: ${request.url()}`));
+  page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()}`));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(pathToFileURL(report).href, { waitUntil: "load" });
+}, 90_000);
+
+afterAll(async () => {
+  await started?.[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
+
+/** Bounding boxes of all elements that match, in the page. */
+function boxes(selector: string): Promise<{ width: number; height: number }[]> {
+  return page.$$eval(selector, (elements) =>
+    elements.map((element) => {
+      const { width, height } = element.getBoundingClientRect();
+      return { width, height };
+    }),
+  );
+}
+
+async function expectVisible(selector: string, count: number): Promise<void> {
+  const found = await boxes(selector);
+  expect([selector, found.length]).toEqual([selector, count]);
+  for (const { width, height } of found) {
+    expect(width).toBeGreaterThan(0);
+    expect(height).toBeGreaterThan(0);
+  }
+}
+
+test("the page asks for nothing but itself, and nothing goes wrong in it", async () => {
+  expect(await page.title()).toBe("Troupe: strategies compared");
+  expect(requests).toEqual([pathToFileURL(report).href]);
+  expect(complaints).toEqual([]);
+});
+
+test("the page fits its window", async () => {
+  expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
+});
+
+test.each(strategies)("%s: its figures, curves and schedule can be seen", async (name) => {
+  await expectVisible(`tr[data-strategy="${name}"] td`, 10);
+  for (const chart of ["loss-steps", "loss-seconds"]) await expectVisible(`#${chart} .curve[data-strategy="${name}"]`, 1);
+  const count = devices[name] ?? 2;
+  await expectVisible(`.schedule[data-strategy="${name}"] > svg`, 1);
+  // A forward and a backward for each device, or for each stage and micro-batch.
+  const actions = name === "gpipe" || name === "1f1b" ? count * 4 * 2 : count * 2;
+  await expectVisible(`.schedule[data-strategy="${name}"] g > rect`, actions);
+});
+
+test.each(strategies)("%s: its timeline has a track for each device, with kernels that say what they are", async (name) => {
+  const timeline = `.timeline[data-strategy="${name}"]`;
+  await expectVisible(`${timeline} .track`, devices[name] ?? 2);
+  for (const track of await page.$$(`${timeline} .track`)) {
+    const bars = await track.$$eval("rect.kernel", (elements) =>
+      elements.map((element) => ({
+        width: element.getBoundingClientRect().width,
+        tip: element.querySelector("title")?.textContent,
+      })),
+    );
+    expect(bars.length).toBeGreaterThan(5);
+    expect(Math.max(...bars.map(({ width }) => width))).toBeGreaterThan(1);
+    expect(bars.some(({ tip }) => /^matmul \d+x\d+x\d+ .*\(kernel\): [\d.]+ [um]s at /.test(tip ?? ""))).toBe(true);
+  }
+});
+
+test("the slider stretches a timeline, and the page stays as wide as it was", async () => {
+  const drawing = '.timeline[data-strategy="1f1b"] svg';
+  const [before] = await boxes(drawing);
+  await page.$eval('.timeline[data-strategy="1f1b"] input', (slider) => {
+    (slider as HTMLInputElement).value = "3";
+    slider.dispatchEvent(new Event("input"));
+  });
+  const [after] = await boxes(drawing);
+  expect(after.width / before.width).toBeCloseTo(8, 3);
+  expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
+});
