@@ -5,12 +5,16 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const packages = ["core", "device-cpu", "device-gpu", "parallel", "examples"];
 
-// Every test file is a process, with threads and scripts of its own, and all import the same library: Node keeps what it
-// has stripped of types and compiled.
+// Every test file is a process, with threads and scripts of its own, and all import the same library: Node keeps what
+// it has stripped of types and compiled.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("node_modules/.cache/troupe-test", import.meta.url));
 
-/** Files that take some seconds. */
-const long = /\/(actor-promises|promises|tensor-promises|ops|autograd-programs|training-process|closed-devices|rules|mnist)\b/;
+/** Files that take some seconds, by the beginning of their names. */
+const longFiles = [
+  "actor-promises", "autograd-programs", "closed-devices", "compare", "mnist", "ops", "promises", "rules",
+  "tensor-promises", "training-process",
+];
+const long = new RegExp(`/(${longFiles.join("|")})\\b`);
 
 /** Begins with the long files, so that none of them is what a single worker is left with at the end. */
 class LongFilesFirst extends BaseSequencer {

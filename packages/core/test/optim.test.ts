@@ -109,9 +109,10 @@ async function skippedStep(optimizer: optim.Optimizer, params: readonly core.Ten
 }
 
 /** The counts that a state dict holds, without repeats. */
-const countsOf = (optimizer: optim.Optimizer): number[] => [
-  ...new Set(Object.values(optimizer.stateDict().state).flatMap(({ step }) => (step instanceof core.Tensor ? [step.itemSync()] : []))),
-];
+function countsOf(optimizer: optim.Optimizer): number[] {
+  const counts = Object.values(optimizer.stateDict().state).map(({ step }) => step);
+  return [...new Set(counts.flatMap((step) => (step instanceof core.Tensor ? [step.itemSync()] : [])))];
+}
 
 describe("skipped steps, the first one too, leave PyTorch's result as it is", () => {
   for (const { optimizer, options, dtype, params: expected } of fixture.cases) {
@@ -165,7 +166,8 @@ describe("a count of steps", () => {
         own[i].step();
       });
     }
-    expect(together.map((parameter) => parameter.tolistSync())).toEqual(alone.map((parameter) => parameter.tolistSync()));
+    const contents = (params: readonly core.Tensor[]): unknown => params.map((parameter) => parameter.tolistSync());
+    expect(contents(together)).toEqual(contents(alone));
     expect(together.map((parameter) => both.stateOf(parameter)?.step?.itemSync())).toEqual([4, 5]);
   });
 

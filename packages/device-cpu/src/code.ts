@@ -30,8 +30,6 @@ class Latest<T> {
   }
 
   put(serial: number, value: T): void {
-    // A number that comes again is the newest again.
-    this.#entries.delete(serial);
     this.#entries.set(serial, value);
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > this.#limit && oldest !== undefined) this.#entries.delete(oldest);
@@ -61,9 +59,10 @@ export function codeReceiver(
   return (serial) => {
     let run = known.get(serial);
     while (run === undefined) {
-      const received = receiveMessageOnPort(port) as { message: CodeMessage } | undefined;
+      const received = receiveMessageOnPort(port);
       if (received === undefined) throw new Error(`code ${serial} has not arrived`);
-      known.put(received.message.serial, instantiate(received.message.module, memory));
+      const { serial: sent, module } = received.message as CodeMessage;
+      known.put(sent, instantiate(module, memory));
       run = known.get(serial);
     }
     return run;

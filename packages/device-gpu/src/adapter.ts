@@ -1,5 +1,5 @@
 /** Finding a GPU: Dawn's instance, an adapter, a device with all that the adapter can do. */
-import { DeviceError } from "@troupe/core/device";
+import { DeviceError, InternalError } from "@troupe/core/device";
 import { create, globals } from "webgpu";
 import type { Pump } from "./pump.ts";
 
@@ -64,4 +64,11 @@ export async function openGpu(pump: Pump, name: string | undefined): Promise<Ope
     if (reason !== "destroyed") open.lost = message;
   });
   return open;
+}
+
+/** Throws what Dawn complained about, once. @throws InternalError */
+export function raise({ errors }: Pick<OpenGpu, "errors">): void {
+  if (errors.length === 0) return;
+  const [first] = errors.splice(0);
+  throw new InternalError(`WebGPU: ${first.message}`);
 }

@@ -40,8 +40,9 @@ export class GpuBackend implements Backend {
   constructor(gpu: OpenGpu, pump: Pump, memoryLimit: number) {
     this.#gpu = gpu;
     this.#stream = new Stream(gpu, pump);
-    this.#buffers = new Buffers(gpu, memoryLimit, () => { pump.turn(); });
-    this.#launcher = new Launcher(gpu, this.#buffers, this.#stream);
+    const turn = (): void => { pump.turn(); };
+    this.#buffers = new Buffers(gpu, memoryLimit, { turn, flush: () => { this.#stream.flush(); } });
+    this.#launcher = new Launcher(gpu, this.#buffers, this.#stream, turn);
   }
 
   allocate(bytes: number): number {

@@ -31,6 +31,7 @@ export class Buffers {
   readonly #gpu: OpenGpu;
   readonly #limit: number;
   readonly #turn: () => void;
+  readonly #flush: () => void;
   readonly #blocks: (Block | undefined)[] = [];
   readonly #freeNumbers: number[] = [];
   readonly #pool = new Map<number, Block[]>();
@@ -40,12 +41,13 @@ export class Buffers {
 
   /**
    * @param limit bytes that all buffers may take together.
-   * @param turn lets Dawn report what went wrong.
+   * @param turn lets Dawn report what went wrong; `flush` submits the commands that name buffers.
    */
-  constructor(gpu: OpenGpu, limit: number, turn: () => void) {
+  constructor(gpu: OpenGpu, limit: number, { turn, flush }: { readonly turn: () => void; readonly flush: () => void }) {
     this.#gpu = gpu;
     this.#limit = limit;
     this.#turn = turn;
+    this.#flush = flush;
   }
 
   /** Bytes of buffers that wait for reuse. */
@@ -119,6 +121,8 @@ export class Buffers {
 
   /** Gives at least `bytes` of the pool back to the GPU, as far as there are. */
   #trim(bytes: number): void {
+    if (this.#pooled === 0) return;
+    this.#flush();
     let left = bytes;
     for (const [size, list] of this.#pool) {
       while (left > 0 && list.length > 0) {

@@ -1,8 +1,8 @@
-/** The GPU device in the supervisor's thread: starts the device's thread, ends it at a moment when Dawn owes it nothing. */
+/** The GPU device in the supervisor's thread: starts the device's thread, ends it at a moment when it is out of Dawn. */
 import { MessageChannel, Worker } from "node:worker_threads";
 import { type Remote, wrap } from "comlink";
 import { type ActorBoot, controlEndpoint, type Host, type HostSpec } from "@troupe/core/device";
-import { type Control, Dawn, type GpuSpec, restTimeout, Safety, type Statistics, type ThreadData } from "./spec.ts";
+import { type Control, type GpuSpec, Place, restTimeout, Safety, type Statistics, type ThreadData } from "./spec.ts";
 
 /** One life of the device's thread. */
 class Thread {
@@ -20,7 +20,7 @@ class Thread {
     const { port1, port2 } = new MessageChannel();
     this.#safety = spec.safety;
     Atomics.store(spec.safety, Safety.stop, 0);
-    Atomics.store(spec.safety, Safety.state, Dawn.quiet);
+    Atomics.store(spec.safety, Safety.place, Place.outside);
     const data: ThreadData = { spec, boot, control: port2 };
     const worker = new Worker(new URL(import.meta.resolve("@troupe/device-gpu/worker")), {
       name: boot.memory.name,
@@ -59,9 +59,9 @@ class Thread {
   async stop(cause: string): Promise<void> {
     this.#cause ||= cause;
     Atomics.store(this.#safety, Safety.stop, 1);
-    const { async, value } = Atomics.waitAsync(this.#safety, Safety.state, Dawn.pending, restTimeout);
+    const { async, value } = Atomics.waitAsync(this.#safety, Safety.place, Place.inside, restTimeout);
     if (async) await value;
-    const resting = Atomics.load(this.#safety, Safety.state) === Dawn.resting;
+    const resting = Atomics.load(this.#safety, Safety.place) === Place.resting;
     const exited = this.#worker.terminate();
     if (resting) this.#atRest(this.#cause);
     else await exited;

@@ -1,10 +1,10 @@
 /** Launches: which shader a kernel needs for these operands, its pipeline, its bind groups. */
 import { argumentWords, DeviceError, type Fault, type Kernel, type LoopKernel } from "@troupe/core/device";
-import type { OpenGpu } from "./adapter.ts";
+import { raise, type OpenGpu } from "./adapter.ts";
 import type { Block, Buffers } from "./buffers.ts";
 import type { Stream } from "./stream.ts";
-import { matmul, type Tiled } from "./routines/matmul.ts";
-import { faultCodes, type Bindings } from "./wgsl/frame.ts";
+import { matmul, type Routine } from "./routines/matmul.ts";
+import { faultCodes } from "./wgsl/frame.ts";
 import { printPoints, printTeams, type Shader } from "./wgsl/print.ts";
 
 /** Workgroups along one dimension of a dispatch. */
@@ -21,19 +21,20 @@ interface Program {
   readonly groups: Map<string, GPUBindGroup>;
 }
 
-/** The ways in which a kernel may be laid out on the GPU. */
-type Form = "points" | "teams" | "tiled";
 
 export class Launcher {
   readonly #gpu: OpenGpu;
   readonly #buffers: Buffers;
   readonly #stream: Stream;
+  readonly #turn: () => void;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   #launches = 0;
 
-  constructor(gpu: OpenGpu, buffers: Buffers, stream: Stream) {
+  /** @param turn lets Dawn report what went wrong. */
+  constructor(gpu: OpenGpu, buffers: Buffers, stream: Stream, turn: () => void) {
     this.#gpu = gpu;
+    this.#turn = turn;
     this.#buffers = buffers;
     this.#stream = stream;
   }
@@ -67,6 +68,8 @@ export class Launcher {
         layout: device.createPipelineLayout({ bindGroupLayouts: [layout, this.#stream.argumentLayout] }),
         compute: { module: device.createShaderModule({ label: kernel.name, code: shader.code }), entryPoint: "main" },
       });
+      this.#turn();
+      raise(this.#gpu);
       this.#pipelines.set(shader.code, pipeline);
     }
     return { shader, pipeline, layout, groups: new Map() };
@@ -124,20 +127,18 @@ export class Launcher {
 export class LoopLaunch {
   readonly #kernel: LoopKernel;
   readonly #launcher: Launcher;
-  readonly #tiled: Tiled | undefined;
+  readonly #routine: Routine | undefined;
   readonly #operands: number;
   readonly #words: number;
-  /** By form, then by sharing. */
-  readonly #programs: Readonly<Record<Form, Map<string, Program | undefined>>> = {
-    points: new Map(), teams: new Map(), tiled: new Map(),
-  };
+  /** By form (points, teams, a routine's key) and by which operands share a buffer. */
+  readonly #programs = new Map<string, Program | undefined>();
   readonly #blocks: Block[] = [];
   readonly #bindings: number[] = [];
 
-  constructor(kernel: LoopKernel, launcher: Launcher, tiled: Tiled | undefined) {
+  constructor(kernel: LoopKernel, launcher: Launcher, routine: Routine | undefined) {
     this.#kernel = kernel;
     this.#launcher = launcher;
-    this.#tiled = tiled;
+    this.#routine = routine;
     this.#operands = kernel.inputs.length + kernel.outputs.length;
     this.#words = argumentWords(kernel);
     // What cannot be printed at all fails now.
@@ -151,18 +152,20 @@ export class LoopLaunch {
     for (let axis = 0; axis < axes - reduced; axis++) points *= words[sizes + axis];
     if (points === 0) return undefined;
     const sharing = this.#bind(words, at, block);
-    const tiled = this.#tiled?.groups(words, at);
-    if (tiled !== undefined && sharing === "") {
-      const program = this.#program("tiled", sharing);
-      if (program !== undefined) return this.#launch(program, tiled, words, at, points);
+    const choice = sharing === "" ? this.#routine?.(words, at) : undefined;
+    if (choice !== undefined) {
+      const program = this.#program(choice.key, choice.shader);
+      if (program !== undefined) return this.#launch(program, choice.groups, words, at, points);
     }
     if (this.#launcher.teams && reduced > 0 && points <= teamPoints) {
       let steps = 1;
       for (let axis = axes - reduced; axis < axes; axis++) steps *= words[sizes + axis];
-      const program = steps < teamSteps ? undefined : this.#program("teams", sharing);
+      const program = steps < teamSteps
+        ? undefined
+        : this.#program(`teams ${sharing}`, () => printTeams(this.#kernel, [...this.#bindings]));
       if (program !== undefined) return this.#launch(program, points, words, at, points);
     }
-    const program = this.#program("points", sharing);
+    const program = this.#program(sharing, () => printPoints(this.#kernel, [...this.#bindings]));
     if (program === undefined) return undefined;
     return this.#launch(program, Math.max(1, Math.ceil(points / program.shader.pointsPerGroup)), words, at, points);
   }
@@ -202,22 +205,14 @@ export class LoopLaunch {
     return bindings.join();
   }
 
-  #program(form: Form, sharing: string): Program | undefined {
-    const programs = this.#programs[form];
-    let program = programs.get(sharing);
-    if (program === undefined && !programs.has(sharing)) {
-      const shader = this.#print(form, [...this.#bindings]);
+  /** The program of a form, printed the first time; undefined where the kernel has no such form. */
+  #program(form: string, print: () => Shader | undefined): Program | undefined {
+    let program = this.#programs.get(form);
+    if (program === undefined && !this.#programs.has(form)) {
+      const shader = print();
       program = shader === undefined ? undefined : this.#launcher.program(shader, this.#kernel);
-      programs.set(sharing, program);
+      this.#programs.set(form, program);
     }
     return program;
-  }
-
-  #print(form: Form, bindings: Bindings): Shader | undefined {
-    switch (form) {
-      case "points": return printPoints(this.#kernel, bindings);
-      case "teams": return printTeams(this.#kernel, bindings);
-      case "tiled": return this.#tiled?.shader;
-    }
   }
 }

@@ -3,16 +3,18 @@
  *
  * Dawn's Node binding polls with `globalThis.setImmediate` for as long as it owes an answer, which would take a whole
  * processor and cannot be waited for synchronously. The pump keeps these callbacks in a list of its own and runs them
- * while somebody waits. A thread that is terminated while Dawn owes it an answer takes the process with it; so the
- * thread says when it does (`Safety.state`), and comes to rest when it is asked to.
+ * while somebody waits. A thread that is terminated inside of Dawn, or while Dawn owes it an answer, takes the process
+ * with it; so the thread says where it is (`Safety`), and comes to rest when it is asked to.
  */
-import { Dawn, Safety } from "./spec.ts";
+import { Place, Safety } from "./spec.ts";
 
 /** Sleeps between two looks, ms: from the first to the longest. */
 const shortest = 0.02;
 const longest = 2;
 /** Looks before the first sleep. */
 const spins = 50;
+/** Turns that Dawn gets for its last answers. */
+const lastTurns = 1000;
 
 /** Thrown out of a wait when the device is to be closed: nobody wants what was waited for. */
 export class Abandoned extends Error {
@@ -24,6 +26,7 @@ export class Pump {
   readonly #leaving: () => boolean;
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
   #callbacks: (() => void)[] = [];
+  #depth = 0;
 
   /** @param leaving whether whoever waits should give up, since the device closes. */
   constructor(safety: Int32Array, leaving: () => boolean) {
@@ -50,9 +53,22 @@ export class Pump {
     for (const callback of callbacks) callback();
   }
 
+  /** To be called before anything of Dawn's is; calls may nest. Does not return once the thread must rest. */
+  enter(): void {
+    if (this.#depth++ > 0) return;
+    Atomics.store(this.#safety, Safety.place, Place.inside);
+    if (this.#stopped) this.#rest();
+  }
+
+  /** The other end of `enter`. */
+  leave(): void {
+    if (--this.#depth > 0) return;
+    Atomics.store(this.#safety, Safety.place, Place.outside);
+    if (this.#stopped) Atomics.notify(this.#safety, Safety.place);
+  }
+
   /** Awaits one of Dawn's promises; for the start, when nothing else runs. */
   async settle<T>(promise: Promise<T>): Promise<T> {
-    this.#enter();
     let settled = false;
     const done = (): void => {
       settled = true;
@@ -63,54 +79,38 @@ export class Pump {
       // Two turns of microtasks: the promise's own reactions, then ours.
       await null;
       await null;
-      if (settled) break;
+      if (settled) return promise;
       this.#pause(looks);
     }
-    this.#say(Dawn.quiet);
-    return promise;
   }
 
   /**
    * Blocks until `ready()` holds, which Dawn brings about.
-   * @param abort takes back what was asked of Dawn, so that nothing is pending.
+   * @param abort takes back what was asked of Dawn, so that it owes nothing.
    * @throws Abandoned when the device closes meanwhile.
    */
   wait(ready: () => boolean, abort: () => void): void {
-    this.#enter();
     for (let looks = 0; ; looks++) {
       this.turn();
-      if (ready()) break;
-      const stopped = Atomics.load(this.#safety, Safety.stop) === 1;
-      if (stopped || this.#leaving()) {
+      if (ready()) return;
+      if (this.#stopped || this.#leaving()) {
         abort();
-        this.#drain();
-        if (stopped) this.#rest();
-        this.#say(Dawn.quiet);
+        for (let turns = 0; this.#callbacks.length > 0 && turns < lastTurns; turns++) this.turn();
+        if (this.#stopped) this.#rest();
         throw new Abandoned("the device closes");
       }
       this.#pause(looks);
     }
-    this.#say(Dawn.quiet);
   }
 
-  /** Runs callbacks until Dawn wants no more of them. */
-  #drain(): void {
-    for (let turns = 0; this.#callbacks.length > 0 && turns < 1000; turns++) this.turn();
-  }
-
-  #enter(): void {
-    this.#say(Dawn.pending);
-    if (Atomics.load(this.#safety, Safety.stop) === 1) this.#rest();
-  }
-
-  #say(state: number): void {
-    Atomics.store(this.#safety, Safety.state, state);
-    Atomics.notify(this.#safety, Safety.state);
+  get #stopped(): boolean {
+    return Atomics.load(this.#safety, Safety.stop) === 1;
   }
 
   /** Stays where it is until the thread is terminated. */
   #rest(): never {
-    this.#say(Dawn.resting);
+    Atomics.store(this.#safety, Safety.place, Place.resting);
+    Atomics.notify(this.#safety, Safety.place);
     for (;;) Atomics.wait(this.#sleeper, 0, 0);
   }
 

@@ -6,16 +6,16 @@ import type { ActorBoot } from "@troupe/core/device";
 export const Safety = {
   /** 1 once the thread must come to rest. */
   stop: 0,
-  /** A `Dawn`. */
-  state: 1,
+  /** A `Place`. */
+  place: 1,
   words: 2,
 } as const;
 
 /**
- * `pending`: Dawn owes the thread an answer, and terminating it now would abort the process. `resting`: it does not, and
- * the thread will do nothing any more.
+ * Where the thread is. Terminating it `inside` of Dawn, or while Dawn owes it an answer, would abort the process;
+ * `resting` it will do nothing any more.
  */
-export const Dawn = { quiet: 0, pending: 1, resting: 2 } as const;
+export const Place = { outside: 0, inside: 1, resting: 2 } as const;
 
 /** A GPU device as `gpu()` describes it to its host. */
 export interface GpuSpec {
@@ -52,13 +52,13 @@ export interface Statistics {
 /** Longest wait for a thread to come to rest, ms. */
 export const restTimeout = 3000;
 
-/** Brings the thread to rest: blocks until Dawn owes it nothing, for `restTimeout` at most. */
+/** Brings the thread to rest: blocks until it is out of Dawn, for `restTimeout` at most. */
 export function awaitRest(safety: Int32Array): void {
   Atomics.store(safety, Safety.stop, 1);
   const deadline = performance.now() + restTimeout;
-  while (Atomics.load(safety, Safety.state) === Dawn.pending) {
+  while (Atomics.load(safety, Safety.place) === Place.inside) {
     const left = deadline - performance.now();
     if (left <= 0) return;
-    Atomics.wait(safety, Safety.state, Dawn.pending, left);
+    Atomics.wait(safety, Safety.place, Place.inside, left);
   }
 }

@@ -3,7 +3,7 @@
  * in and out of GPU memory.
  */
 import { InternalError } from "@troupe/core/device";
-import type { OpenGpu } from "./adapter.ts";
+import { raise, type OpenGpu } from "./adapter.ts";
 import type { Block } from "./buffers.ts";
 import type { Pump } from "./pump.ts";
 
@@ -124,7 +124,7 @@ export class Stream {
     return fault;
   }
 
-  /** Submits what was issued. @throws InternalError for what Dawn found wrong with it. */
+  /** Submits what was issued. */
   flush(): void {
     this.#endPass();
     if (this.#encoder === undefined && !this.#dirty) return;
@@ -138,7 +138,6 @@ export class Stream {
     this.#launches = 0;
     this.#dirty = false;
     this.#batch++;
-    this.#raise();
     if (++this.#behind >= behindLimit) this.synchronize();
   }
 
@@ -187,7 +186,7 @@ export class Stream {
     });
     this.#pump.wait(() => reader.mapState !== "pending", () => { reader.destroy(); });
     if (reader.mapState !== "mapped") {
-      this.#raise();
+      raise(this.#gpu);
       throw new InternalError(`the GPU's memory could not be read${failure === undefined ? "" : `: ${String(failure)}`}`);
     }
     use(new Uint8Array(reader.getMappedRange(0, length)));
@@ -195,14 +194,6 @@ export class Stream {
     const list = this.#readers.get(size);
     if (list === undefined) this.#readers.set(size, [reader]);
     else list.push(reader);
-    this.#raise();
-  }
-
-  /** Throws what Dawn complained about. */
-  #raise(): void {
-    const { errors } = this.#gpu;
-    if (errors.length === 0) return;
-    const [first] = errors.splice(0);
-    throw new InternalError(`WebGPU: ${first.message}`);
+    raise(this.#gpu);
   }
 }

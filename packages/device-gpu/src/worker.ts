@@ -4,6 +4,7 @@ import { expose } from "comlink";
 import { controlEndpoint, isClosing, runActor } from "@troupe/core/device";
 import { openGpu } from "./adapter.ts";
 import { GpuBackend } from "./backend.ts";
+import { GuardedBackend } from "./guarded.ts";
 import { Pump } from "./pump.ts";
 import type { Control, ThreadData } from "./spec.ts";
 
@@ -11,11 +12,13 @@ const { boot, spec, control } = workerData as ThreadData;
 
 const pump = new Pump(spec.safety, () => isClosing(boot));
 pump.install();
+pump.enter();
 const gpu = await openGpu(pump, spec.adapter);
 const backend = new GpuBackend(gpu, pump, spec.memoryLimit);
+pump.leave();
 const api: Control = { statistics: () => backend.statistics() };
 expose(api, controlEndpoint(control));
 // A listener keeps the thread while the actor is parked.
 parentPort?.on("message", () => undefined);
 parentPort?.postMessage("up");
-await runActor(boot, backend);
+await runActor(boot, new GuardedBackend(backend, pump));

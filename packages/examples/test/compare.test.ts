@@ -1,7 +1,7 @@
 /** The main job, run as a user runs it. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
@@ -22,26 +22,26 @@ async function compare(...options: string[]): Promise<string> {
 function rowsOf(output: string): string[][][] {
   const [, ...blocks] = output.slice(output.indexOf("┌"), output.indexOf("└")).split(/├.*\n/);
   return blocks.map((block) => {
-    const lines = block.trim().split("\n").map((line) => line.split("│").slice(1, -1).map((cell) => cell.trim()));
+    const cellsOf = (line: string): string[] => line.split("│").slice(1, -1).map((cell) => cell.trim());
+    const lines = block.trim().split("\n").map(cellsOf);
     return lines[0].map((_, column) => lines.map((cells) => cells[column]).filter((text) => text !== ""));
   });
 }
 
 const titles = [
   "one device, 1 thread",
-  /^one device, \d+ threads$/,
+  `one device, ${Math.min(16, availableParallelism())} threads`,
   "data-parallel, 2 devices",
   "layer-wise, 2 devices",
   "network, GPipe, 2 devices",
   "network, 1F1B, 2 devices",
 ];
 
-test("without options: six ways learn the digits, to above 95 %, with the same numbers and the formulas' bytes", async () => {
+test("without options: six ways learn the digits, to 95 %, with the same numbers and the formulas' bytes", async () => {
   const rows = rowsOf(await compare());
-  expect(rows.map(([title]) => title.join(" "))).toEqual(
-    titles.map((title) => (typeof title === "string" ? title : expect.stringMatching(title))),
-  );
-  for (const [, speed, over, overAll, share, accuracy, memory, [counted, predicted], bubble, [gradients, parameters]] of rows) {
+  expect(rows.map(([title]) => title.join(" "))).toEqual(titles);
+  for (const [, speed, over, overAll, share, accuracy, memory, bytes, bubble, difference] of rows) {
+    const [[counted, predicted], [gradients, parameters]] = [bytes, difference];
     expect(Number(speed[0].replaceAll(",", ""))).toBeGreaterThan(0);
     for (const [text] of [over, overAll]) expect(text).toMatch(/^\d+\.\d\dx$/);
     for (const text of [...share, ...bubble]) expect(text).toMatch(/^[\d.]+ %$/);
@@ -55,10 +55,9 @@ test("without options: six ways learn the digits, to above 95 %, with the same n
 
 test("a CNN with dropout on three devices, some of the strategies; the trace has a track for each device", async () => {
   const trace = join(folder, "trace.json");
-  const output = await compare(
-    ...["--model", "cnn", "--dropout", "0.2", "--devices", "cpu,cpu,cpu", "--strategies", "data,1f1b"],
-    ...["--batch", "60", "--microbatches", "3", "--epochs", "1", "--steps", "2", "--trace", trace],
-  );
+  const what = "--model cnn --dropout 0.2 --devices cpu,cpu,cpu --strategies data,1f1b";
+  const howLong = "--batch 60 --microbatches 3 --epochs 1 --steps 2";
+  const output = await compare(...`${what} ${howLong}`.split(" "), "--trace", trace);
   expect(output).toContain("cnn: ");
   const rows = rowsOf(output);
   expect(rows.map(([title]) => title.join(" "))).toEqual([

@@ -8,11 +8,19 @@ import {
   contiguousValue,
   copyInto,
   itemSize,
-  LocalValue,
   numelOf,
   viewOf,
 } from "@troupe/core/executor";
-import type { CollectiveOperand, Device, DType, Group, ReductionName, Shape, Storage } from "@troupe/core/executor";
+import type {
+  CollectiveOperand,
+  Device,
+  DType,
+  Group,
+  LocalValue,
+  ReductionName,
+  Shape,
+  Storage,
+} from "@troupe/core/executor";
 
 /** What passed between devices for sharded tensors and pipelines so far, in this process. */
 export interface CollectiveCounts {

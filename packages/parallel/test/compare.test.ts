@@ -21,6 +21,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 const devices = [0, 1, 2].map((index) => cpu({ index, threads: 1 }));
 const [first] = devices;
 const classes = 4;
+const smallBytes = 128;
 setDefaultDevice(first);
 afterAll(() => Promise.allSettled(devices.map((device) => device.close())));
 
@@ -88,7 +89,7 @@ describe.each([
   beforeAll(async () => {
     const onProgress: CompareOptions["onProgress"] = (progress) => done.set(progress.strategy, progress.done);
     comparison = await compareStrategies(jobOf(model), options(count, { onProgress }));
-  });
+  }, 60_000);
 
   test("every strategy computes what one device computes", () => {
     expect(comparison.results.map(({ name }) => name)).toEqual(["single", "data", "layerwise", "gpipe", "1f1b"]);
@@ -105,9 +106,11 @@ describe.each([
   });
 
   test("the bytes counted are the formula's", () => {
-    for (const { name, bytes } of comparison.results) {
+    const [single, ...others] = comparison.results;
+    expect(single.bytes).toEqual({ counted: 0, predicted: 0 });
+    for (const { bytes } of others) {
       expect(bytes.counted).toBe(bytes.predicted);
-      if (name !== "single") expect(bytes.counted).toBeGreaterThan(0);
+      expect(bytes.counted).toBeGreaterThan(0);
     }
   });
 
@@ -118,7 +121,7 @@ describe.each([
       expect(done.get(name)).toBe(comparison.comparedSteps + 8);
       expect(samplesPerSecond).toHaveLength(2);
       for (const speed of samplesPerSecond) expect(speed).toBeGreaterThan(0);
-      for (const share of coordinatorShare) expect(share).toBeGreaterThan(0);
+      for (const share of coordinatorShare) expect(share).toBeGreaterThanOrEqual(0);
     }
   });
 
@@ -148,30 +151,50 @@ describe.each([
   });
 });
 
-test("memory: data parallelism repeats parameters, layer-wise splits them, GPipe holds more activations than 1F1B", async () => {
+test("memory: data parallelism repeats parameters, layer-wise splits them, GPipe holds more than 1F1B", async () => {
   const wide = (): nn.Sequential =>
-    new nn.Sequential(new nn.Linear(12, 600), new nn.ReLU(), new nn.Linear(600, 600), new nn.ReLU(), new nn.Linear(600, 4));
+    new nn.Sequential(
+      new nn.Linear(12, 300),
+      new nn.ReLU(),
+      new nn.Linear(300, 300),
+      new nn.ReLU(),
+      new nn.Linear(300, classes),
+    );
   const { results } = await compareStrategies(jobOf(wide), options(2, { batch: 64, epochs: 1 }, [2, 3]));
   const peaks = Object.fromEntries(results.map(({ name, peakBytes }) => [name, peakBytes]));
   // Parameters, their gradients, and two numbers of state each.
-  const parameters = 4 * 4 * (13 * 600 + 601 * 600 + 601 * 4);
+  const parameters = 4 * 4 * (13 * 300 + 301 * 300 + 301 * classes);
   expect(peaks.single[0]).toBeGreaterThan(parameters);
   for (const peak of peaks.data) expect(peak).toBeGreaterThan(parameters);
-  for (const peak of peaks.layerwise) expect(peak).toBeLessThan(0.7 * parameters);
+  for (const peak of peaks.layerwise) expect(peak).toBeLessThan(0.8 * parameters);
   expect(peaks.gpipe[1]).toBeGreaterThan(peaks["1f1b"][1]);
 });
 
-test("a comparison is repeatable, and leaves the random stream alone", async () => {
+test("a comparison is repeatable, leaves the random stream alone, and frees what it made", async () => {
   manualSeed(3);
   const before = getRngState();
   const job = jobOf(mlp);
   manualSeed(3);
-  const one = await compareStrategies(job, options(2, {}, [3, 3]));
-  const two = await compareStrategies(job, options(2, {}, [3, 3]));
+  // The other tests' garbage is elsewhere.
+  const members = [3, 4].map((index) => cpu({ index, threads: 1 }));
+  const strategies = [
+    onOneDevice(members[0]),
+    dataParallelOver(members),
+    layerwiseOver(members),
+    pipelinedOver(members, { schedule: "gpipe", microbatches: 5, stages: [3, 3] }),
+  ];
+  const one = await compareStrategies(job, options(2, { strategies }));
+  await Promise.all(members.map((device) => device.fence()));
+  // A count of steps may be left on a device.
+  for (const device of members) expect(device.stats().bytesLive).toBeLessThan(smallBytes);
+  const two = await compareStrategies(job, options(2, { strategies }));
+  await Promise.all(members.map((device) => device.close()));
   expect(getRngState()).toEqual(before);
   const numbers = ({ results }: Comparison): unknown =>
-    results.map(({ losses, difference, bytes, peakBytes, accuracy }) => ({ losses, difference, bytes, peakBytes, accuracy }));
+    results.map(({ losses, difference, bytes, accuracy }) => ({ losses, difference, bytes, accuracy }));
   expect(numbers(two)).toEqual(numbers(one));
+  const peaks = ({ results }: Comparison): number[] => results.flatMap(({ peakBytes }) => peakBytes);
+  peaks(two).forEach((peak, i) => expect(Math.abs(peak - peaks(one)[i])).toBeLessThan(smallBytes));
 });
 
 describe("formulas", () => {
@@ -240,6 +263,7 @@ describe("refused before anything is trained", () => {
   test("more stages than layers", async () => {
     const small = jobOf(() => new nn.Sequential(new nn.Linear(12, 8), new nn.Linear(8, classes)));
     const strategies = [pipelinedOver(devices, { schedule: "1f1b", microbatches: 2 })];
-    await expect(compareStrategies(small, options(3, { strategies }))).rejects.toThrow(/2 children cannot make 3 stages/);
+    const refused = compareStrategies(small, options(3, { strategies }));
+    await expect(refused).rejects.toThrow(/2 children cannot make 3 stages/);
   });
 });

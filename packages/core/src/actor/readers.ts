@@ -62,7 +62,8 @@ export function hasReaders(memory: DeviceMemory, company: CompanyMemory, lives: 
 export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, directory: Directory): void {
   if (Atomics.load(memory.control, Control.epoch) === 0) return;
   const deadline = performance.now() + patience;
-  for (const { reads, words, index, root } of readersOf(memory, company, (device) => !isGone(directory.device(device)))) {
+  const lives = (device: number): boolean => !isGone(directory.device(device));
+  for (const { reads, words, index, root } of readersOf(memory, company, lives)) {
     waitWhile(reads, words, index, deadline);
     if (root !== undefined && reads()) Atomics.store(words, root, lostOffer(memory));
   }

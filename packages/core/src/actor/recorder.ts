@@ -51,7 +51,8 @@ export class Recorder {
 
   /** Records the message of `size` words at `ring[at]`, which began at `start` and ends now. */
   recordMessage(kind: MessageKind, at: number, size: number, start: number, started: boolean): void {
-    if ((recordedKinds & (1 << kind)) !== 0) this.#write(started ? Recorded.message : Recorded.skipped, at, size, start);
+    if ((recordedKinds & (1 << kind)) === 0) return;
+    this.#write(started ? Recorded.message : Recorded.skipped, at, size, start);
   }
 
   /** Records a wait within the message in progress, which began at `start` and ends now. */

@@ -186,8 +186,8 @@ function oneLife(host: Host, memory: DeviceMemory, deaths: Queue.Queue<string>):
     Effect.catch((reason: string) => Effect.succeed(reason)),
     Effect.ensuring(Effect.sync(() => {
       // What the thread shared just before its end: peers may have been offered bytes in it.
-      for (let last; (last = receiveMessageOnPort(here) as { message: DirectoryEntry } | undefined) !== undefined; ) {
-        publish(last.message, here);
+      for (let last; (last = receiveMessageOnPort(here)) !== undefined; ) {
+        publish(last.message as DirectoryEntry, here);
       }
       ports.delete(here);
       here.close();

@@ -98,7 +98,8 @@ export function ones_(tensor: Tensor): Tensor {
 
 /** The identity matrix. @throws ShapeError unless the tensor has two dimensions */
 export function eye_(tensor: Tensor): Tensor {
-  if (tensorOperand("init", tensor, "tensor").dim() !== 2) throw new ShapeError("Only tensors with 2 dimensions are supported");
+  if (tensorOperand("init", tensor, "tensor").dim() !== 2)
+    throw new ShapeError("Only tensors with 2 dimensions are supported");
   return overwrite(tensor, () => eye(tensor.shape[0], tensor.shape[1], like(tensor)));
 }
 

@@ -86,8 +86,9 @@ export abstract class Module {
   }
 
   /**
-   * Keeps a parameter in the field `name`, which refuses anything else from here on (`torch.nn.Module.register_parameter`).
-   * Plain fields will do too: `this.weight = new Parameter(...)`; they are kept as soon as somebody asks for the parameters.
+   * Keeps a parameter in the field `name`, which takes nothing else from here on
+   * (`torch.nn.Module.register_parameter`). Plain fields will do too, `this.weight = new Parameter(...)`: they are kept
+   * as soon as somebody asks for the parameters.
    * @param parameter null for one that the module could have and does not
    * @throws ValueError for a name that is taken or no name, and for what is no parameter
    */
@@ -252,7 +253,7 @@ export abstract class Module {
   to(...target: [Target, ...Exclude<Target, Tensor>[]]): this {
     for (const place of target) {
       if (isDType(place) && !isFloat(place))
-        throw new DTypeError(`nn.Module.to only accepts floating point dtypes, but got desired dtype=${place}`, { op: "to" });
+        throw new DTypeError(`nn.Module.to only accepts floating point dtypes, but got dtype=${place}`, { op: "to" });
       for (const tensor of [...this.parameters(), ...this.buffers()]) moveTensor(tensor, place);
     }
     return this;

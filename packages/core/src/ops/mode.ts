@@ -21,7 +21,8 @@ export function mode(
   x: Tensor,
   ...args: Optional<[dim: number, keepdim: boolean], { dim: number; keepdim: boolean }>
 ): ValuesIndices {
-  const { dim = -1, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>("mode", ["dim", "keepdim"], args);
+  const names = ["dim", "keepdim"] as const;
+  const { dim = -1, keepdim = false } = parameters<{ dim?: number; keepdim?: boolean }>("mode", names, args);
   const along = normalizeDim(dim, x.dim(), "mode");
   const from = x.dim() === 0 ? x.unsqueeze(0) : x;
   if (from.shape[along] === 0)

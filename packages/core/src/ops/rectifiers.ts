@@ -1,4 +1,4 @@
-/** Activation functions made of straight lines (hardswish of a parabola): entries whose gradients are one launch each. */
+/** Activation functions made of straight lines (hardswish: of a parabola too); each gradient is one launch. */
 import { ValueError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";

@@ -1,6 +1,7 @@
 /**
- * How many steps an optimizer has taken, counted on the devices that take them. Only they know whether a step with a poisoned
- * gradient was skipped, and a skipped step must not count: Adam's bias correction would be another one from then on.
+ * How many steps an optimizer has taken, counted on the devices that take them. Only they know whether a step with a
+ * poisoned gradient was skipped, and a skipped step must not count: Adam's bias correction would be another one from
+ * then on.
  */
 import type { Device } from "../actor/device.ts";
 import { Graph } from "../kernel/build.ts";
@@ -12,8 +13,9 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { LocalValue } from "../tensor/value.ts";
 
 /**
- * The count of parameters that took the same steps: one number, a float32 tensor without dimensions on each device where such a
- * parameter lies (PyTorch's `state["step"]`). Steps are skipped on all devices or on none, so the replicas agree.
+ * The count of parameters that took the same steps: one number, a float32 tensor without dimensions on each device
+ * where such a parameter lies (PyTorch's `state["step"]`). Steps are skipped on all devices or on none, so the replicas
+ * agree.
  */
 export class StepCount {
   readonly #start: number;
@@ -43,7 +45,7 @@ export class StepCount {
     return fork;
   }
 
-  /** Counts a step, unless the devices skip it. Those that took no part hold an old number from here on: they forget it. */
+  /** Counts a step, unless the devices skip it. Those that take no part would hold an old number: they forget it. */
   advance(devices: ReadonlySet<Device>): void {
     this.#replicas = new Map(Array.from(devices, (device) => [device, this.on(device)]));
     for (const { value } of this.#replicas.values()) {

@@ -10,9 +10,9 @@ import type { LoopKernel } from "../kernel/ir.ts";
 export type ParameterType = "float32" | "float64";
 
 /**
- * A step's kernel. Inputs: parameter, gradient, the count of steps (this one included) where it is counted, then the state
- * tensors. Outputs: parameter, then the state tensors, each the same storage as its input. Every scalar has the parameter's
- * dtype; the count is a float32 number.
+ * A step's kernel. Inputs: parameter, gradient, where steps are counted their count (this one included), then the state
+ * tensors. Outputs: parameter, then the state tensors, each the same storage as its input. Every scalar has the
+ * parameter's dtype; the count is a float32 number.
  */
 export interface StepKernel {
   readonly kernel: LoopKernel;
@@ -100,8 +100,8 @@ export interface SgdForm {
 
 /**
  * One step of `torch.optim.SGD`. State with momentum: `momentumBuffer`. Scalars: `lr`; with weight decay
- * `weightDecay`; with momentum `momentum`, and with dampening, which spares the first step and therefore counts, `fresh` = 1 -
- * dampening.
+ * `weightDecay`; with momentum `momentum`, and with dampening, which spares the first step and therefore counts,
+ * `fresh` = 1 - dampening.
  */
 export function sgdKernel({ dtype, momentum, dampening, nesterov, weightDecay, maximize }: SgdForm): StepKernel {
   const counted = momentum && dampening;
@@ -158,8 +158,9 @@ export interface RmspropForm {
 }
 
 /**
- * One step of `torch.optim.RMSprop`. State: `squareAvg`, `gradAvg` when centered, `momentumBuffer` with momentum. Scalars, in this
- * order where present: `weightDecay`, `alpha`, `fresh` = 1 - alpha, `eps`, `momentum`, `lr`. Steps are counted for state dicts.
+ * One step of `torch.optim.RMSprop`. State: `squareAvg`, `gradAvg` when centered, `momentumBuffer` with momentum. Scalars,
+ * in this order where present: `weightDecay`, `alpha`, `fresh` = 1 - alpha, `eps`, `momentum`, `lr`. Steps are counted
+ * for state dicts.
  */
 export function rmspropKernel({ dtype, momentum, centered, weightDecay, maximize }: RmspropForm): StepKernel {
   const step = new StepBuilder(dtype, maximize, true);

@@ -172,7 +172,8 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
       params: params.map((parameter) => {
         const number = next++;
         const own = this.stateOf(parameter);
-        if (own !== undefined) state[number] = { ...(own.step === undefined ? {} : { step: own.step }), ...own.tensors };
+        if (own !== undefined)
+          state[number] = { ...(own.step === undefined ? {} : { step: own.step }), ...own.tensors };
         return number;
       }),
     }));
@@ -180,10 +181,10 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   }
 
   /**
-   * Takes over a state dict: options, and copies of the state's tensors on each parameter's device. Counts of steps are read,
-   * so that parameters with equal ones share theirs again.
-   * @throws ValueError where groups or their sizes differ, or a count is none, ShapeError where a tensor does not have its
-   *   parameter's shape; the optimizer is then as it was
+   * Takes over a state dict: options, and copies of the state's tensors on each parameter's device. Counts of steps are
+   * read, which waits, so that parameters with equal ones share theirs again.
+   * @throws ValueError for what is no state dict, where groups or their sizes differ, or a count is none, ShapeError
+   *   where a tensor does not have its parameter's shape; the optimizer is then as it was
    */
   loadStateDict(saved: OptimizerState<O>): void {
     const given: unknown = saved;

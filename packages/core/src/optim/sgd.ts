@@ -1,7 +1,7 @@
 /** SGD: what it is told, and the numbers that its kernel takes. */
 import { ValueError } from "../errors.ts";
 import { sgdKernel } from "./kernels.ts";
-import type { ParameterType, StepKernel } from "./kernels.ts";
+import type { ParameterType, SgdForm, StepKernel } from "./kernels.ts";
 import { assertNotNegative, Optimizer, withDefaults } from "./optimizer.ts";
 import type { ParamGroup, Params } from "./optimizer.ts";
 
@@ -33,7 +33,7 @@ export class SGD extends Optimizer<SGDOptions> {
     group: ParamGroup<SGDOptions>,
     dtype: ParameterType,
   ): { key: string; build: () => StepKernel } {
-    const form = {
+    const form: SgdForm = {
       dtype,
       momentum: (group.momentum ?? 0) !== 0,
       dampening: (group.dampening ?? 0) !== 0,
@@ -41,8 +41,9 @@ export class SGD extends Optimizer<SGDOptions> {
       weightDecay: (group.weightDecay ?? 0) !== 0,
       maximize: group.maximize ?? false,
     };
+    const { momentum, dampening, nesterov, weightDecay, maximize } = form;
     return {
-      key: `${String(form.momentum)} ${String(form.dampening)} ${String(form.nesterov)} ${String(form.weightDecay)} ${String(form.maximize)}`,
+      key: [momentum, dampening, nesterov, weightDecay, maximize].join(" "),
       build: () => sgdKernel(form),
     };
   }

@@ -15,8 +15,8 @@ export interface Memory {
 }
 
 /**
- * Gives what takes this step together a count of its own: those that share it and sit out (their gradient is undefined) keep the
- * old one. In a model whose parameters are always stepped together that is one count for all.
+ * Gives what takes this step together a count of its own: those that share it and sit out (their gradient is undefined)
+ * keep the old one. In a model whose parameters are always stepped together that is one count for all.
  */
 export function countTogether(stepped: readonly Memory[]): void {
   const byCount = Map.groupBy(stepped, ({ count, tensors }) => count ?? stepsBefore(tensors));
@@ -29,7 +29,7 @@ export function countTogether(stepped: readonly Memory[]): void {
   }
 }
 
-/** Where nothing was counted so far: whether there was a step is all that matters (SGD's dampening spares the first). */
+/** Where nothing was counted so far: what matters is whether there was a step (SGD's dampening spares the first). */
 function stepsBefore(tensors: Readonly<Record<string, Tensor>>): 0 | 1 {
   return Object.keys(tensors).length === 0 ? 0 : 1;
 }

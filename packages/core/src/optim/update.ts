@@ -64,8 +64,8 @@ function devicesByCount(launches: readonly Launch[]): Map<StepCount, Set<Device>
 }
 
 /**
- * What each device's part of the step reads besides the parameters: gradients, and state and counts (which memory may have
- * run out for).
+ * What each device's part of the step reads besides the parameters: gradients, and state and counts (for which memory
+ * may have run out).
  */
 function guardedStorages(
   launches: readonly Launch[],

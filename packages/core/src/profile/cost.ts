@@ -74,7 +74,8 @@ function distinctElements(sizes: readonly number[], axes: number, words: Int32Ar
 
 function inputCost(kernel: LoopKernel | undefined, index: number, width: number, axes: number): OperandCost {
   const isLoad = (node: Node): node is Extract<Node, { op: "load" }> => node.op === "load" && node.index === index;
-  const [inBody, inEpilogue] = kernel === undefined ? [[], []] : [kernel.body, kernel.epilogue].map((nodes) => nodes.filter(isLoad));
+  const inBody = kernel?.body.filter(isLoad) ?? [];
+  const inEpilogue = kernel?.epilogue.filter(isLoad) ?? [];
   const onlyInEpilogue = kernel !== undefined && inBody.length === 0;
   return {
     width,

@@ -1,9 +1,9 @@
 /** What a profile consists of. */
 
 /**
- * `kernel`: a launch; `copy`: an end of a transfer between devices; `collective`; `upload`, `read`: data from and to the
- * coordinator; `compile`: a kernel made ready, once for each; `wait`: time within one of the others in which the device
- * waited for another one, or for a reader of its memory.
+ * `kernel`: a launch; `copy`: an end of a transfer between devices; `collective`; `upload`, `read`: data from and to
+ * the coordinator; `compile`: a kernel made ready, once for each; `wait`: time within one of the others in which the
+ * device waited for another one, or for a reader of its memory.
  */
 export type ProfileEventKind = "kernel" | "copy" | "collective" | "wait" | "upload" | "read" | "compile";
 

@@ -53,7 +53,9 @@ export class KeyAverages implements Iterable<KeyAverage> {
       const key = groupByInputShape ? nameWithSizes(event) : event.name;
       const id = `${event.kind} ${key}`;
       let sum = groups.get(id);
-      if (sum === undefined) groups.set(id, (sum = { key, kind: event.kind, count: 0, total: 0, bytes: 0, flops: 0 }));
+      if (sum === undefined) {
+        groups.set(id, (sum = { key, kind: event.kind, count: 0, total: 0, bytes: 0, flops: 0 }));
+      }
       const waited = waits.get(event)?.reduce((time, { duration }) => time + duration, 0) ?? 0;
       sum.count += 1;
       sum.total += Math.max(0, event.duration - waited);

@@ -67,7 +67,8 @@ export class Recording {
     const issued = this.#recorded.map(({ device }) => device.mailbox.messages);
     await Promise.all(this.#recorded.map(finished));
     for (const { memory } of this.#recorded) Atomics.store(memory.control, Control.recording, 0);
-    const names = new Map([...openDevices(), ...this.#recorded.map(({ device }) => device)].map((d) => [d.number, d.name]));
+    const known = [...openDevices(), ...this.#recorded.map(({ device }) => device)];
+    const names = new Map(known.map(({ number, name }) => [number, name]));
     const deviceName = (number: number): string => names.get(number) ?? `device ${number}`;
     const taken = this.#recorded.map(({ memory, messagesBefore: before }, i) =>
       takeEvents(memory, { recording: this.#number, before, through: issued[i] ?? before, deviceName }));

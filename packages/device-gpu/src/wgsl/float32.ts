@@ -6,6 +6,11 @@ export const float32Functions: Readonly<Record<string, string>> = {
   t_isnan: `fn t_isnan(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }`,
+  t_eq: `fn t_eq(a: f32, b: f32) -> bool {
+  let p = bitcast<u32>(a);
+  let q = bitcast<u32>(b);
+  return (p == q && !t_isnan(a)) || ((p | q) << 1u) == 0u;
+}`,
   t_nan: `fn t_nan() -> f32 {
   return bitcast<f32>(t_nan_bits);
 }`,

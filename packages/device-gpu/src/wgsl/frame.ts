@@ -171,12 +171,8 @@ ${this.lines.join("\n")}
 
   #address(operand: number, axes: number, indirect: Store["indirect"], name: (id: number) => string): string {
     const terms = [this.word(2 * operand + 1)];
-    const { inner } = [...this.kernel.inputs, ...this.kernel.outputs][operand];
-    for (let axis = 0; axis < axes; axis++) {
-      const innermost = axis === this.kernel.axes - 1;
-      if (innermost && inner === 0) continue;
-      terms.push(innermost && inner === 1 ? `i${axis}` : `${this.stride(operand, axis)} * i${axis}`);
-    }
+    // By the arguments, known inner strides too: fewer kernels to compile, and a GPU does not care.
+    for (let axis = 0; axis < axes; axis++) terms.push(`${this.stride(operand, axis)} * i${axis}`);
     for (const { value, stride } of indirect ?? []) terms.push(`${name(value)} * ${this.scalar(stride)}`);
     return `u32(${terms.join(" + ")})`;
   }

@@ -67,8 +67,7 @@ export const int64Functions: Readonly<Record<string, string>> = {
     rest = vec2u((rest.x << 1u) | bit, (rest.y << 1u) | (rest.x >> 31u));
     if (carry == 1u || !t_u64_lt(rest, b)) {
       rest = t_i64_sub(rest, b);
-      let set = t_i64_shl(vec2u(1u, 0u), vec2u(u32(i), 0u));
-      quotient = quotient | set;
+      quotient = quotient | t_i64_shl(vec2u(1u, 0u), vec2u(u32(i), 0u));
     }
   }
   return vec4u(quotient, rest);

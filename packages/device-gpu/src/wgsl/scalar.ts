@@ -53,7 +53,7 @@ export function cast(from: DType, type: DType, text: string): string {
   if (from === type) return text;
   const wide = (t: DType): boolean => t === "int64" || t === "float64";
   if (type === "bool") {
-    if (from === "float32") return `(${text} != 0.0f)`;
+    if (from === "float32") return `((bitcast<u32>(${text}) << 1u) != 0u)`;
     if (from === "int64") return `any(${text} != vec2u(0u))`;
     if (from === "float64") return `!t_f64_eq(${text}, vec2u(0u))`;
     return `(${text} != 0)`;
@@ -109,6 +109,8 @@ function compareBy(eq: string, lt: string): Table {
 
 const float32: Table = {
   ...compareInfix,
+  // Denormals count as 0 where floats are compared.
+  eq: call("t_eq"), ne: (a, b) => `!t_eq(${a}, ${b})`,
   add: infix("+"), sub: infix("-"), mul: infix("*"), div: infix("/"),
   neg: (a) => `-${a}`,
   ...calls("", ["abs", "floor", "ceil", "trunc", "round"]),
@@ -152,6 +154,7 @@ const float64: Table = {
   le: (a, b) => `(t_f64_lt(${a}, ${b}) || t_f64_eq(${a}, ${b}))`,
   ge: (a, b) => `(t_f64_lt(${b}, ${a}) || t_f64_eq(${a}, ${b}))`,
   ...calls("t_f64_", ["add", "sub", "mul", "neg"]),
+  abs: (a) => `vec2u(${a}.x, ${a}.y & 0x7fffffffu)`,
 };
 
 const bool: Table = {

@@ -11,18 +11,21 @@ export interface Column {
 
 export const columns: readonly Column[] = [
   { head: ["strategy"], cell: ({ title }) => title.split(/(?<=,) (?=[^,]*$)/) },
-  { head: ["samples/s"], cell: ({ samplesPerSecond }) => [Math.round(median(samplesPerSecond)).toLocaleString("en")] },
+  { head: ["samples/s"], cell: ({ samplesPerSecond }) => [whole(median(samplesPerSecond))] },
   { head: ["speed-up over", "1 thread"], cell: (result, comparison) => [speedupOver("single", result, comparison)] },
-  { head: ["speed-up over", "all threads"], cell: (result, comparison) => [speedupOver("threads", result, comparison)] },
+  {
+    head: ["speed-up over", "all threads"],
+    cell: (result, comparison) => [speedupOver("threads", result, comparison)],
+  },
   { head: ["main thread", "of a core"], cell: ({ coordinatorShare }) => [percent(median(coordinatorShare), 0)] },
   { head: ["test", "accuracy"], cell: ({ accuracy }) => [accuracy === undefined ? "-" : percent(accuracy)] },
   {
     head: ["peak memory", "a device"],
-    cell: ({ devices, peakBytes }) => devices.map((device, i) => `${device} ${(peakBytes[i] / 2 ** 20).toFixed(1)} MiB`),
+    cell: ({ devices, peakBytes }) => devices.map((device, i) => `${device} ${mebibytes(peakBytes[i])}`),
   },
   {
     head: ["bytes a step", "counted", "by formula"],
-    cell: ({ bytes }) => [bytes.counted, bytes.predicted].map((count) => count.toLocaleString("en")),
+    cell: ({ bytes }) => [bytes.counted, bytes.predicted].map(whole),
   },
   {
     head: ["bubble", "measured", "by formula"],
@@ -37,6 +40,14 @@ export const columns: readonly Column[] = [
 function speedupOver(name: string, result: StrategyResult, { results }: Comparison): string {
   const baseline = results.find((other) => other.name === name);
   return baseline === undefined ? "-" : `${speedup(result, baseline).toFixed(2)}x`;
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en");
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 function percent(part: number, digits = 1): string {

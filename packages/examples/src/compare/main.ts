@@ -76,6 +76,6 @@ try {
   // What the user asked for cannot be done: said in one line. Anything else is a fault of the program.
   const isUsers = error instanceof TroupeError || (error instanceof Error && "syscall" in error);
   if (!isUsers) throw error;
-  console.error(`error: ${error.message.replaceAll(/\s*\n\s*/g, " ")}`);
+  console.error(`error: ${error.message.split("\n").map((line) => line.trim()).join(". ")}`);
   process.exitCode = 1;
 }

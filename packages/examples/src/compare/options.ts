@@ -29,8 +29,16 @@ export function parse(args: readonly string[]): Options {
     )
     .addOption(new Option("--model <name>", "the network").choices(Object.keys(networks)).default("mlp"))
     .option("--dropout <p>", "chance of each element to be dropped", chance, 0)
-    .option("--strategies <names>", `which ways, of ${strategyNames.join(", ")}`, strategies, strategyNames)
-    .option("--devices <kinds>", "the kinds of the devices that share the work", kinds, ["cpu", "cpu"])
+    .addOption(
+      new Option("--strategies <names>", `which ways, of ${strategyNames.join(", ")}`)
+        .argParser(strategies)
+        .default(strategyNames, "all"),
+    )
+    .addOption(
+      new Option("--devices <kinds>", "the kinds of the devices that share the work")
+        .argParser(kinds)
+        .default(["cpu", "cpu"], "cpu,cpu"),
+    )
     .option("--batch <n>", "images a step, over all devices", count, 256)
     .option("--microbatches <n>", "parts of a batch in network partitioning", count, 4)
     .option("--steps <n>", "at most so many steps an epoch", count)

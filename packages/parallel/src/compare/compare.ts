@@ -4,7 +4,9 @@
  * against the clock, in turns, so that a noisy machine is as unkind to all; then one step under the profiler.
  */
 import { getRngState, setRngState, tidy, ValueError } from "@troupe/core";
-import type { Device } from "@troupe/core";
+import type { Device, nn, Tensor } from "@troupe/core";
+import { measureSteps } from "../network/measure.ts";
+import type { StageCost } from "../network/simulate.ts";
 import { bytesOf, layerSizes } from "./layers.ts";
 import { Batches, Order } from "./order.ts";
 import type { Samples } from "./order.ts";
@@ -17,7 +19,7 @@ import { median } from "./result.ts";
 import type { Comparison, StrategyResult } from "./result.ts";
 import { Run } from "./run.ts";
 import type { Job } from "./run.ts";
-import type { Strategy } from "./strategy.ts";
+import type { Strategy, Task } from "./strategy.ts";
 import { recordStep } from "./timeline.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -68,37 +70,52 @@ async function compared(job: Job, options: CompareOptions): Promise<Comparison> 
   const { strategies, batch, epochs, steps = Infinity, seed = 0, onProgress } = options;
   const [reference] = strategies;
   const order = new Order(job.train.input.shape[0], batch, steps, seed + 1, reference.devices[0]);
-  const samples = new Map(strategies.map(({ devices: [first] }) => [first, samplesOn(first, job.train)]));
+  // What is made here goes when it is done, also by an error.
+  using made = new DisposableStack();
+  const samples = new Map<Device, Samples>();
+  for (const { devices } of strategies) {
+    if (!samples.has(devices[0])) samples.set(devices[0], samplesOn(devices[0], job.train, made));
+  }
   /** Batches for each strategy, by its first device. */
-  const batchesOf = (rows: readonly (readonly number[])[]): Map<Device, Batches> =>
-    new Map(Array.from(samples, ([device, own]) => [device, new Batches(own, rows)]));
+  const batchesOf = (rows: readonly (readonly number[])[], stack: DisposableStack): Map<Device, Batches> =>
+    new Map(Array.from(samples, ([device, own]) => [device, stack.use(new Batches(own, rows))]));
 
   const entrants: Entrant[] = [];
-  for (const strategy of strategies) entrants.push(await enter(strategy, job, samples, batch, seed));
+  const costs = new Map<number, readonly StageCost[]>();
+  for (const strategy of strategies) {
+    const { input } = samples.get(strategy.devices[0]) as Samples;
+    const before = await bytesInUse(strategy.devices);
+    const layout = (model: nn.Sequential): Pick<Task, "rows" | "costs"> => ({
+      rows: batch,
+      costs: measuredOnce(costs, model, input),
+    });
+    const run = made.use(new Run(strategy, job, layout, seed));
+    const ownBytes = (await bytesInUse(strategy.devices)).map((bytes, i) => bytes - before[i]);
+    entrants.push({ run, ownBytes, laps: [], probed: { numbers: [], bytes: 0, peakBytes: [] } });
+  }
   const report = progressOf(entrants, comparedSteps + epochs * order.steps, onProgress);
   // Each entrant sees the same batches: the first epoch's first ones.
   const first = await order.epoch();
-  const probes = batchesOf(Array.from({ length: comparedSteps }, (_, i) => first[i % first.length]));
+  const probes = batchesOf(Array.from({ length: comparedSteps }, (_, i) => first[i % first.length]), made);
   for (const entrant of entrants) {
     entrant.probed = await probe(entrant.run, batchesFor(entrant, probes), entrant.ownBytes);
     report(entrant, comparedSteps);
   }
   for (let epoch = 0; epoch < epochs; epoch++) {
-    const batches = batchesOf(await order.epoch());
+    using round = new DisposableStack();
+    const batches = batchesOf(await order.epoch(), round);
     // Whoever goes first in one round goes last in the next.
     for (let turn = 0; turn < entrants.length; turn++) {
       const entrant = entrants[(turn + epoch) % entrants.length];
       entrant.laps.push(await lap(entrant.run, batchesFor(entrant, batches)));
       report(entrant, comparedSteps + (epoch + 1) * order.steps);
     }
-    for (const own of batches.values()) own[Symbol.dispose]();
   }
   const sizes = sizesOf(job, reference.devices[0], batch);
   const results: StrategyResult[] = [];
   for (const entrant of entrants) {
     results.push(await resultOf(entrant, entrants[0], job, batchesFor(entrant, probes)[0], sizes));
   }
-  for (const own of probes.values()) own[Symbol.dispose]();
   return { batch, epochs, comparedSteps, results };
 }
 
@@ -111,18 +128,17 @@ interface Entrant {
   probed: Probed;
 }
 
-async function enter(
-  strategy: Strategy,
-  job: Job,
-  samples: ReadonlyMap<Device, Samples>,
-  rows: number,
-  seed: number,
-): Promise<Entrant> {
-  const { input } = samples.get(strategy.devices[0]) as Samples;
-  const before = await bytesInUse(strategy.devices);
-  const run = new Run(strategy, job, input.narrow(0, 0, rows), seed);
-  const ownBytes = (await bytesInUse(strategy.devices)).map((bytes, i) => bytes - before[i]);
-  return { run, ownBytes, laps: [], probed: { numbers: [], bytes: 0, peakBytes: [] } };
+/** What each child of a network costs for some of the samples, unless that is known already. */
+function measuredOnce(
+  known: Map<number, readonly StageCost[]>,
+  model: nn.Sequential,
+  samples: Tensor,
+): (rows: number) => readonly StageCost[] {
+  return (rows) => {
+    const costs = known.get(rows) ?? measureSteps([...model], samples.narrow(0, 0, rows));
+    known.set(rows, costs);
+    return costs;
+  };
 }
 
 async function resultOf(
@@ -169,8 +185,10 @@ function sizesOf({ model, train }: Job, device: Device, rows: number): {
   return { layers, batch: { rows, inputBytes: bytesOf(input), targetBytes: bytesOf(target), countBytes } };
 }
 
-function samplesOn(device: Device, { input, target }: Samples): Samples {
-  return { input: input.to(device), target: target.to(device) };
+/** Samples on a device; copies are for `made` to free. */
+function samplesOn(device: Device, { input, target }: Samples, made: DisposableStack): Samples {
+  const there = (x: Tensor): Tensor => (x.device === device ? x : made.use(x.to(device)));
+  return { input: there(input), target: there(target) };
 }
 
 function batchesFor({ run }: Entrant, batches: ReadonlyMap<Device, Batches>): readonly Samples[] {

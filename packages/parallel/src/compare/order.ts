@@ -1,5 +1,5 @@
 /** The order of samples, the same for every strategy: a permutation an epoch, cut into batches. */
-import { getRngState, manualSeed, randperm, setRngState, tensor } from "@troupe/core";
+import { getRngState, manualSeed, randperm, setRngState, tensor, tidy } from "@troupe/core";
 import type { Device, Tensor } from "@troupe/core";
 
 /** Samples and what belongs to them, along the first dimension of both, on any one device. */
@@ -37,7 +37,7 @@ export class Order {
   /** The next epoch's samples, by batch. What does not make a whole batch is left out. */
   async epoch(): Promise<number[][]> {
     setRngState(this.#random);
-    const drawn = randperm(this.#samples, { device: this.#device });
+    const drawn = tidy(() => randperm(this.#samples, { device: this.#device }));
     this.#random = getRngState();
     const order = Array.from(await drawn.data(), Number);
     drawn.dispose();

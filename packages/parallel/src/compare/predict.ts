@@ -67,7 +67,7 @@ export function pipelineBytes(sizes: readonly number[], layers: readonly LayerSi
 }
 
 /**
- * The part of the stages' time in which they wait, for p stages of equal cost and m micro-batches: (p - 1) / (m + p - 1)
+ * The part of the stages' time in which they wait: (p - 1) / (m + p - 1) for p stages of equal cost and m micro-batches
  * (Huang et al. 2019, "GPipe"; the same for 1F1B).
  */
 export function pipelineBubble(stages: number, microbatches: number): number {

@@ -1,11 +1,11 @@
 /** One strategy in training: its network, its optimizer, its place in the random stream. */
-import { fullTensor, meshOf } from "../distribute.ts";
-import { getRngState, manualSeed, noGrad, setRngState, tidy } from "@troupe/core";
+import { getRngState, isTensor, manualSeed, noGrad, setRngState, tidy } from "@troupe/core";
 import type { nn, optim, Tensor } from "@troupe/core";
 import { collectiveCounts } from "../collectives.ts";
+import { fullTensor, meshOf } from "../distribute.ts";
 import type { LossFunction } from "../network/step.ts";
 import type { Samples } from "./order.ts";
-import type { Strategy, Trainer } from "./strategy.ts";
+import type { Strategy, Task, Trainer } from "./strategy.ts";
 
 /** What every strategy trains. */
 export interface Job {
@@ -24,7 +24,7 @@ export interface StepNumbers {
   readonly parameters: readonly Float64Array[];
 }
 
-export class Run {
+export class Run implements Disposable {
   readonly strategy: Strategy;
   readonly trainer: Trainer;
   readonly #model: nn.Sequential;
@@ -33,9 +33,14 @@ export class Run {
 
   /**
    * Makes the network and lays it out.
-   * @param sample inputs of one batch, on the strategy's first device
+   * @param layout what the strategy needs to know besides
    */
-  constructor(strategy: Strategy, job: Job, sample: Tensor, seed: number) {
+  constructor(
+    strategy: Strategy,
+    job: Job,
+    layout: (model: nn.Sequential) => Pick<Task, "rows" | "costs">,
+    seed: number,
+  ) {
     this.strategy = strategy;
     const [first] = strategy.devices;
     manualSeed(seed);
@@ -43,7 +48,7 @@ export class Run {
     const [model, random, trainer] = laidOut(() => {
       const fresh = job.model().to(first);
       const stream = getRngState();
-      return [fresh, stream, strategy.lay({ model: fresh, loss: job.loss, sample })] as const;
+      return [fresh, stream, strategy.lay({ model: fresh, loss: job.loss, ...layout(fresh) })] as const;
     });
     this.#model = model;
     this.#random = random;
@@ -88,7 +93,7 @@ export class Run {
   async accuracy({ input, target }: Samples): Promise<number> {
     const [first] = this.strategy.devices;
     this.#model.eval();
-    const right = tidy(() =>
+    using right = tidy(() =>
       noGrad(() => {
         const classes = this.trainer.forward(input.to(first)).argmax(1).to(first);
         return classes.eq(target.to(first)).sum();
@@ -101,6 +106,15 @@ export class Run {
   /** Settles when the strategy's devices have done all that was issued. */
   async fence(): Promise<void> {
     await Promise.all(this.strategy.devices.map((device) => device.fence()));
+  }
+
+  /** Frees the network, its gradients and the optimizer's state. */
+  [Symbol.dispose](): void {
+    this.#releaseGradients();
+    const states = Object.values(this.#optimizer.stateDict().state).flatMap((state) => Object.values(state));
+    // Parameters may share a state.
+    const tensors = new Set([...this.#model.parameters(), ...this.#model.buffers(), ...states.filter(isTensor)]);
+    for (const tensor of tensors) tensor.dispose();
   }
 
   #inOwnStream<R>(body: () => R): R {

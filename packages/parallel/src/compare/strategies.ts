@@ -7,12 +7,12 @@ import { layerwise } from "../layerwise/layerwise.ts";
 import { deviceMesh } from "../mesh.ts";
 import type { OnMesh } from "../on-mesh.ts";
 import { splitRows } from "../network/step.ts";
+import { balance } from "../network/partition.ts";
 import { pipeline } from "../network/pipeline.ts";
-import type { PipelineOptions } from "../network/pipeline.ts";
 import { backward, forward } from "../network/schedule.ts";
 import type { ScheduleName } from "../network/schedule.ts";
 import { unitCost } from "../network/simulate.ts";
-import type { Simulation } from "../network/simulate.ts";
+import type { Simulation, StageCost } from "../network/simulate.ts";
 import { dataParallelBytes, layerwiseBytes, pipelineBubble, pipelineBytes } from "./predict.ts";
 import type { Strategy, Task, Trainer } from "./strategy.ts";
 
@@ -75,26 +75,28 @@ export function layerwiseOver(
   };
 }
 
-export interface PipelinedOptions extends Named, Pick<PipelineOptions, "stages"> {
+export interface PipelinedOptions extends Named {
   readonly schedule: ScheduleName;
   readonly microbatches: number;
+  /** How many children of the network each stage gets; by default balanced by measured costs. */
+  readonly stages?: readonly number[];
 }
 
-/** Consecutive parts of the network on different devices; balanced by measured costs where stages are not given. */
+/** Consecutive parts of the network on different devices. */
 export function pipelinedOver(devices: readonly Device[], options: PipelinedOptions): Strategy {
   const { schedule, microbatches, stages, name = schedule, title = `network, ${schedule}` } = options;
   return {
     name,
     title,
     devices,
-    lay({ model, loss, sample }) {
-      const rows = sample.shape[0];
+    lay({ model, loss, rows, costs }) {
       if (rows < microbatches) {
         throw new ValueError(`a batch of ${rows} does not make ${microbatches} micro-batches`, { op: name });
       }
       const [{ count }] = splitRows(rows, microbatches);
-      const pipe = pipeline(model, { devices, microbatches, schedule, stages, sample: sample.narrow(0, 0, count) });
-      const sizes = pipe.stages.map(({ module }) => Array.from(module.children()).length);
+      const children = costs(count);
+      const sizes = stages ?? balance(children.map(({ forward: F, backward: B }) => F + B), devices.length);
+      const pipe = pipeline(model, { devices, microbatches, schedule, stages: sizes, costs: costsOf(sizes, children) });
       return {
         differentiate: (input, target) => pipe.step(input, target, loss),
         forward: (input) => pipe.forward(input),
@@ -104,6 +106,16 @@ export function pipelinedOver(devices: readonly Device[], options: PipelinedOpti
       };
     },
   };
+}
+
+/** What each stage costs that has so many children. */
+function costsOf(sizes: readonly number[], children: readonly StageCost[]): StageCost[] {
+  let from = 0;
+  return sizes.map((size) => {
+    const own = children.slice(from, (from += size));
+    const total = (part: "forward" | "backward"): number => own.reduce((sum, cost) => sum + cost[part], 0);
+    return { forward: total("forward"), backward: total("backward") };
+  });
 }
 
 /** The training loop of one device, over a mesh. */

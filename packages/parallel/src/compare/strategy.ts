@@ -1,7 +1,7 @@
 /** The ways to train one network, told in one form: what they do to a network, and what that costs by formula. */
 import type { Device, nn, Tensor } from "@troupe/core";
 import type { LossFunction } from "../network/step.ts";
-import type { Simulation } from "../network/simulate.ts";
+import type { Simulation, StageCost } from "../network/simulate.ts";
 import type { LayerSize } from "./layers.ts";
 import type { BatchSize } from "./predict.ts";
 
@@ -10,8 +10,13 @@ export interface Task {
   /** On the strategy's first device. */
   readonly model: nn.Sequential;
   readonly loss: LossFunction;
-  /** Inputs of one batch, on the same device: to measure costs on. */
-  readonly sample: Tensor;
+  /** Samples in a batch. */
+  readonly rows: number;
+  /**
+   * What each child of the network costs for so many samples, in milliseconds: measured when first asked for, and the
+   * same for every strategy, so that those that balance stages agree.
+   */
+  readonly costs: (rows: number) => readonly StageCost[];
 }
 
 /** A network laid out over a strategy's devices. */

@@ -20,7 +20,8 @@ export function oneHot(input: Tensor, ...args: Optional<[numClasses: number]>): 
   tensorOperand(op, input);
   if (input.dtype !== "int64") {
     const remedy = 'Convert the classes with .to("int64").';
-    throw new DTypeError(`one_hot is only applicable to index tensor of type int64, but got ${input.dtype}`, { op, remedy });
+    const message = `one_hot is only applicable to index tensor of type int64, but got ${input.dtype}`;
+    throw new DTypeError(message, { op, remedy });
   }
   assertWhole(op, "numClasses", numClasses);
   if (input.numel() === 0 && numClasses <= 0)

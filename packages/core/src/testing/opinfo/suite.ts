@@ -1,5 +1,5 @@
 /** The op suite that every device runs: every entry of the fixtures against PyTorch's answers, with the differences that are known. */
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import type { Device } from "../../actor/device.ts";
 import * as library from "../../index.ts";
 import { checkEntry } from "./check.ts";
@@ -34,12 +34,16 @@ export const knownDifferences: Readonly<Record<string, KnownDifference>> = {
   "nn.functional.layer_norm": { cases: 1, why: "PyTorch's rounding leaves 1e-4 where a single element deviates by nothing" },
 };
 
+/** Tests that run side by side wait for each other's work, too, ms. */
+const timeout = 120_000;
+
 /** Registers one test an entry. */
 export function opSuite(name: string, device: () => Device): void {
   for (const entry of entryNames()) {
     if (leftOut.includes(entry)) continue;
     const known = knownDifferences[entry];
-    test(`${name}: ${entry} gives PyTorch's values, gradients and errors${known === undefined ? "" : `, but for ${known.why}`}`, async () => {
+    // Side by side: a test issues what it needs while others wait for their reads.
+    test.concurrent(`${name}: ${entry} gives PyTorch's values, gradients and errors${known === undefined ? "" : `, but for ${known.why}`}`, { timeout }, async ({ expect }) => {
       const { failures, cases } = await checkEntry(entry, { library, device: device() });
       expect(cases).toBeGreaterThan(0);
       expect(known?.cases === failures.length ? [] : failures).toEqual([]);

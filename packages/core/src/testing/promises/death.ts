@@ -117,8 +117,9 @@ export function deathPromises(make: Make): void {
     const [sender, receiver, opener] = make(3);
     const gate = new Gate(receiver, opener);
     const received = Vector.full(sender, 100, 7).copyTo(receiver);
+    await Promise.all([sender.fence(), opener.fence()]);
     const closing = sender.close();
-    await Promise.race([closing, sleep(100)]);
+    await Promise.race([closing, sleep(200)]);
     gate.open();
     expect(await received.read()).toEqual(new Array(100).fill(7));
     await closing;

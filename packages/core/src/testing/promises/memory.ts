@@ -77,8 +77,9 @@ export function memoryPromises(make: Make): void {
   });
 
   test("M4 memory is freed after its last use, not before and not much later", async () => {
-    const [from, to] = make(2);
     const length = 50_000;
+    const memoryLimit = 50 * 4 * length;
+    const [from, to] = make(2, { memoryLimit });
     const gate = new Gate(to, from);
     const copies: Vector[] = [];
     for (let i = 0; i < 20; i++) {
@@ -93,6 +94,9 @@ export function memoryPromises(make: Make): void {
     expect(last).toEqual(copies.map((_, i) => i));
     await from.fence();
     expect(from.stats()).toMatchObject({ bytesLive: 0, storages: 0 });
+    // Beside what was offered there would be no room for as much again as this.
+    const next = Array.from({ length: 40 }, () => new Vector(from, length));
+    await Promise.all(next.map(({ storage }) => from.read(storage, 0, 4).bytes()));
   });
 
   test("M5 bytes between devices never pass through the coordinator", () => {

@@ -43,13 +43,13 @@ export function lossCurves(name: string, axis: string, curves: readonly Curve[])
   const lines = curves.map((curve, i) => {
     const share = curves.length === 1 ? 1 : i / (curves.length - 1);
     const stroke = `stroke="${colourOf(i)}" stroke-width="${short(widest + (thinnest - widest) * share)}"`;
-    const label = `${name}: ${curve.title}`;
     const tip = `<title>${escaped(curve.title)}</title>`;
     const d = path(curve.points) ?? "";
-    return `<path class="curve" data-strategy="${escaped(curve.name)}" aria-label="${escaped(label)}" d="${d}" ${stroke}>${tip}</path>`;
+    return `<path class="curve" data-strategy="${escaped(curve.name)}" d="${d}" ${stroke}>${tip}</path>`;
   });
   return (
-    `<svg class="chart" id="${name}" viewBox="0 0 ${width} ${height}" role="img" aria-label="loss over ${escaped(axis)}">` +
+    `<svg class="chart" id="${name}" viewBox="0 0 ${width} ${height}" ` +
+    `role="img" aria-label="loss over ${escaped(axis)}">` +
     `${horizontal.join("")}${vertical.join("")}` +
     `<text x="${(width + margin.left) / 2}" y="${height - 6}" text-anchor="middle">${escaped(axis)}</text>` +
     `${lines.join("")}</svg>`

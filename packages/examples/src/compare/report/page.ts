@@ -8,6 +8,9 @@ import { escaped } from "./html.ts";
 import { style } from "./style.ts";
 import { kindLegend, tracks, zoomScript } from "./timeline.ts";
 
+/** Nothing is fetched, whatever stands in the page. */
+const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+
 /**
  * A page about a comparison.
  * @param setting what was compared, in lines
@@ -24,7 +27,7 @@ export function reportPage(comparison: Comparison, setting: readonly string[]): 
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
 <link rel="icon" href="data:,">
 <title>Troupe: strategies compared</title>
 <style>${style}</style>
@@ -74,7 +77,8 @@ function table(comparison: Comparison): string {
     const cells = columns.map(({ cell }) => `<td>${cell(result, comparison).map(escaped).join("<br>")}</td>`);
     return `<tr data-strategy="${escaped(result.name)}">${cells.join("")}</tr>`;
   });
-  return `<div class="scroll"><table><thead><tr>${head.join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
+  const inner = `<thead><tr>${head.join("")}</tr></thead><tbody>${rows.join("")}</tbody>`;
+  return `<div class="scroll"><table>${inner}</table></div>`;
 }
 
 function schedule({ name, title, devices, schedule: simulation, bubble }: StrategyResult): string {

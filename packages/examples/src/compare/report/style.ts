@@ -10,7 +10,8 @@ h3 { font-size: 1rem; margin-bottom: 0.3rem; }
 .swatch { display: inline-block; width: 0.8rem; height: 0.8rem; margin-right: 0.4rem; vertical-align: -1px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.35rem 0.7rem; text-align: right; vertical-align: top; border-bottom: 1px solid #e1e4e8; white-space: nowrap; }
+th, td { padding: 0.35rem 0.7rem; text-align: right; vertical-align: top; white-space: nowrap; }
+th, td { border-bottom: 1px solid #e1e4e8; }
 th { vertical-align: bottom; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; }
 .chart { width: 100%; height: auto; font-size: 12px; fill: #59616b; }
