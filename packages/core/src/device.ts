@@ -7,7 +7,9 @@ export * from "./kernel/special.ts";
 export * from "./kernel/spec.ts";
 export * from "./actor/backend.ts";
 export { runActor } from "./actor/loop.ts";
-export { isClosing, spinnerOf, type ActorBoot, type ActorSpec, type Host, type HostModule, type HostSpec } from "./actor/host.ts";
+export {
+  isClosing, spinnerOf, wakeActor, type ActorBoot, type ActorSpec, type Host, type HostModule, type HostSpec,
+} from "./actor/host.ts";
 export { createDevice, type Device, type DeviceOptions, type DeviceStats } from "./actor/device.ts";
 export { device, hasDevice, registerDeviceKind, type DeviceKind } from "./actor/registry.ts";
 export { controlEndpoint } from "./actor/endpoint.ts";

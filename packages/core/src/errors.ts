@@ -54,6 +54,11 @@ export class ValueError extends TroupeError {
   override readonly name = "ValueError";
 }
 
+/** Something that a captured step may not do: read, upload, or capture another one. */
+export class CaptureError extends TroupeError {
+  override readonly name = "CaptureError";
+}
+
 /** Operands are on different devices, or a device is unknown or cannot do what was asked. */
 export class DeviceError extends TroupeError {
   override readonly name: string = "DeviceError";

@@ -7,16 +7,10 @@ function operation(dtype: DType, reduction: ReductionName): BinaryOp {
   return reduction;
 }
 
-export interface Accumulation {
-  /** target = op(target, source), both contiguous. */
-  readonly kernel: LoopKernel;
-  /** Arguments for `bytes` at a byte offset of storage 0, from the beginning of storage 1. */
-  argumentsFor(byteOffset: number, bytes: number): Int32Array;
-}
-
-export function accumulation(dtype: DType, reduction: ReductionName): Accumulation {
+/** target = op(target, source), both contiguous. */
+export function accumulationKernel(dtype: DType, reduction: ReductionName): LoopKernel {
   const operand = { dtype, inner: 1 } as const;
-  const kernel: LoopKernel = {
+  return {
     kind: "loop", name: `accumulate_${reduction}`, axes: 1, reduced: 0,
     inputs: [operand, operand], outputs: [{ ...operand, overwrites: false }], scalars: [],
     body: [
@@ -27,12 +21,11 @@ export function accumulation(dtype: DType, reduction: ReductionName): Accumulati
     accumulators: [], step: [], epilogue: [],
     stores: [{ output: 0, value: 2, at: "body" }],
   };
+}
+
+/** Its arguments for `bytes` at a byte offset of storage 0, from the beginning of storage 1 (kernel/ir.ts). */
+export function accumulationArguments(dtype: DType, byteOffset: number, bytes: number): Int32Array {
   const width = itemSize(dtype);
-  return {
-    kernel,
-    argumentsFor: (byteOffset, bytes) => {
-      const offset = byteOffset / width;
-      return new Int32Array([0, offset, 1, 0, 0, offset, bytes / width, 1, 1, 1]);
-    },
-  };
+  const offset = byteOffset / width;
+  return new Int32Array([0, offset, 1, 0, 0, offset, bytes / width, 1, 1, 1]);
 }

@@ -2,7 +2,7 @@
 import {
   type Backend, DeviceError, type DType, type Fault, type Kernel, type Prepared, type ReductionName, type SharedBytes,
 } from "@troupe/core/device";
-import { accumulation } from "./accumulate.ts";
+import { accumulationArguments, accumulationKernel } from "./accumulate.ts";
 import type { OpenGpu } from "./adapter.ts";
 import { Buffers, granularity } from "./buffers.ts";
 import { Launcher, type LoopLaunch } from "./launcher.ts";
@@ -107,12 +107,14 @@ export class GpuBackend implements Backend {
   accumulate(block: number, byteOffset: number, source: Uint8Array, dtype: DType, reduction: ReductionName): void {
     const key = `${reduction} ${dtype}`;
     let launch = this.#accumulations.get(key);
-    const { kernel, argumentsFor } = accumulation(dtype, reduction);
-    if (launch === undefined) this.#accumulations.set(key, (launch = this.#launcher.loop(kernel)));
+    if (launch === undefined) {
+      launch = this.#launcher.loop(accumulationKernel(dtype, reduction));
+      this.#accumulations.set(key, launch);
+    }
     const piece = this.allocate(source.length);
     try {
       this.write(piece, 0, source);
-      launch.run(argumentsFor(byteOffset, source.length), 0, (storage) => (storage === 0 ? block : piece));
+      launch.run(accumulationArguments(dtype, byteOffset, source.length), 0, (storage) => (storage === 0 ? block : piece));
     } finally {
       this.free(piece);
     }

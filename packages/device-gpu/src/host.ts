@@ -1,13 +1,17 @@
 /** The GPU device in the supervisor's thread: starts the device's thread, ends it at a moment when it is out of Dawn. */
 import { MessageChannel, Worker } from "node:worker_threads";
 import { type Remote, wrap } from "comlink";
-import { type ActorBoot, controlEndpoint, type Host, type HostSpec } from "@troupe/core/device";
+import { type ActorBoot, type ActorSpec, controlEndpoint, type Host, type HostSpec, wakeActor } from "@troupe/core/device";
 import { type Control, type GpuSpec, Place, restTimeout, Safety, type Statistics, type ThreadData } from "./spec.ts";
+
+/** How soon a parked thread looks around, ms. */
+const soon = 100;
 
 /** One life of the device's thread. */
 class Thread {
   readonly #worker: Worker;
   readonly #safety: Int32Array;
+  readonly #actor: ActorSpec;
   readonly control: Remote<Control>;
   /** Resolves when the loop is about to run; rejects when the thread ends before. */
   readonly up: Promise<void>;
@@ -19,6 +23,7 @@ class Thread {
   constructor(spec: GpuSpec, boot: ActorBoot) {
     const { port1, port2 } = new MessageChannel();
     this.#safety = spec.safety;
+    this.#actor = boot;
     Atomics.store(spec.safety, Safety.stop, 0);
     Atomics.store(spec.safety, Safety.place, Place.outside);
     const data: ThreadData = { spec, boot, control: port2 };
@@ -59,12 +64,20 @@ class Thread {
   async stop(cause: string): Promise<void> {
     this.#cause ||= cause;
     Atomics.store(this.#safety, Safety.stop, 1);
-    const { async, value } = Atomics.waitAsync(this.#safety, Safety.place, Place.inside, restTimeout);
-    if (async) await value;
+    // A parked thread looks around and rests; one that waits for a peer stays where it is, outside.
+    wakeActor(this.#actor);
+    await this.#leaves(Place.outside, soon);
+    await this.#leaves(Place.inside, restTimeout);
     const resting = Atomics.load(this.#safety, Safety.place) === Place.resting;
     const exited = this.#worker.terminate();
     if (resting) this.#atRest(this.#cause);
     else await exited;
+  }
+
+  /** Waits until the thread is elsewhere, for at most `timeout` ms. */
+  async #leaves(place: number, timeout: number): Promise<void> {
+    const { async, value } = Atomics.waitAsync(this.#safety, Safety.place, place, timeout);
+    if (async) await value;
   }
 }
 

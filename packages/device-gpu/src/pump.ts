@@ -70,18 +70,17 @@ export class Pump {
   /** Awaits one of Dawn's promises; for the start, when nothing else runs. */
   async settle<T>(promise: Promise<T>): Promise<T> {
     let settled = false;
-    const done = (): void => {
+    const done = promise.catch(() => undefined).then(() => {
       settled = true;
-    };
-    promise.then(done, done);
-    for (let looks = 0; ; looks++) {
+    });
+    for (let looks = 0; !settled; looks++) {
       this.turn();
-      // Two turns of microtasks: the promise's own reactions, then ours.
-      await null;
-      await null;
-      if (settled) return promise;
-      this.#pause(looks);
+      // Lets the promise's reactions run, if it is settled.
+      await Promise.race([done, Promise.resolve()]);
+      await Promise.resolve();
+      if (!settled) this.#pause(looks);
     }
+    return promise;
   }
 
   /**

@@ -180,14 +180,12 @@ export class Stream {
     // The wait below is one for all.
     this.#behind = -1;
     this.flush();
-    let failure: unknown;
-    reader.mapAsync(GPUMapMode.READ, 0, length).catch((error: unknown) => {
-      failure = error;
-    });
+    // Whether it failed shows in the buffer's state.
+    reader.mapAsync(GPUMapMode.READ, 0, length).catch(() => undefined);
     this.#pump.wait(() => reader.mapState !== "pending", () => { reader.destroy(); });
     if (reader.mapState !== "mapped") {
       raise(this.#gpu);
-      throw new InternalError(`the GPU's memory could not be read${failure === undefined ? "" : `: ${String(failure)}`}`);
+      throw new InternalError("the GPU's memory could not be read");
     }
     use(new Uint8Array(reader.getMappedRange(0, length)));
     reader.unmap();

@@ -6,4 +6,4 @@ import { gpu } from "../src/index.ts";
 let index = 100;
 
 promiseSuite(`gpu on ${adapterName}`, (count, options) =>
-  Array.from({ length: count }, () => gpu({ ...options, index: index++ })));
+  Array.from({ length: count }, () => gpu({ ...options, index: index++ })), { memory: "dies" });

@@ -1,5 +1,5 @@
 /** The sharded value: one local value a device, and how they make up the whole. */
-import { InternalError } from "@troupe/core/executor";
+import { InternalError, noteWrite } from "@troupe/core/executor";
 import type {
   Device,
   DType,
@@ -113,6 +113,7 @@ export class ShardedValue implements Value {
   }
 
   set version(version: number) {
+    noteWrite(this.memory);
     this.memory.version = version;
   }
 

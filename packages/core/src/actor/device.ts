@@ -16,6 +16,7 @@ import { Control, Life, maxDevices, maxStorages, Message } from "./protocol.ts";
 import { enterDevice, strikeDevice } from "./registry.ts";
 import { closedMemory, defaultLimits, deviceMemory, type DeviceLimits, type DeviceMemory } from "./shared.ts";
 import { StorageIds } from "./storage-ids.ts";
+import { breakTapes, taping } from "./tape.ts";
 import { bootActor, closeActor, directory, killActor, statisticsOf, type BootRequest } from "./supervisor.ts";
 import { TicketBook, type Ticket } from "./tickets.ts";
 import { isGone } from "./waiting.ts";
@@ -88,6 +89,7 @@ export class Device {
       checkAlive: () => {
         if (!this.#alive()) throw this.#goneError();
       },
+      operandsOf: (kernel) => this.#library.operandsOf(kernel),
     });
     this.#tickets = new TicketBook(memory, {
       sharedBytes: (buffer, address, bytes) =>
@@ -136,6 +138,7 @@ export class Device {
         device: this.name, remedy: "Free tensors: dispose, tidy, or await once a step.",
       });
     }
+    taping?.minted(this, id);
     this.mailbox.post(Message.allocate, id, bytes, 3);
     return id;
   }
@@ -151,10 +154,21 @@ export class Device {
       throw error;
     }
     this.#storages.free(id);
+    breakTapes(this.number, id);
+  }
+
+  /** For tapes: the id is not given out again before `releaseStorageId`, also when the storage is freed. */
+  holdStorageId(id: number): void {
+    this.#storages.hold(id);
+  }
+
+  releaseStorageId(id: number): void {
+    this.#storages.release(id);
   }
 
   /** The number under which the device knows `kernel` (this very object); registers it the first time. */
   kernel(kernel: Kernel): number {
+    taping?.uses(this);
     return this.#library.numberOf(kernel) ?? this.#register(kernel);
   }
 
@@ -170,6 +184,7 @@ export class Device {
   /** Reads bytes of a storage; more than 64 of them must not be written by later ops until the ticket is taken. */
   read(storage: number, byteOffset: number, bytes: number): Ticket {
     this.assertOpen();
+    taping?.refuse("a read");
     const ticket = this.#tickets.mint(bytes);
     this.mailbox.postMany(Message.read, [ticket.number, storage, byteOffset, bytes]);
     return ticket;
@@ -331,6 +346,7 @@ export class Device {
 
   #fence(): Ticket {
     this.assertOpen();
+    taping?.refuse("a fence");
     const ticket = this.#tickets.mint(0);
     this.mailbox.post(Message.fence, ticket.number);
     return ticket;

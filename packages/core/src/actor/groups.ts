@@ -78,14 +78,19 @@ export class Group {
     this.#issue(Collective.guard, [this.devices.map(() => none)], "sum", 0);
   }
 
+  /** The number of the next collective. */
+  nextNumber(): number {
+    this.#collectives = (this.#collectives + 1) | 0;
+    return this.#collectives;
+  }
+
   #issue(
     kind: CollectiveKind, all: readonly (readonly CollectiveOperand[])[], reduction: ReductionName, root: number,
   ): void {
     for (const operands of all) this.#assertAlike(operands, all[0]);
     // Room in all members before the first message: nobody is left waiting in a half-issued collective.
     for (const device of this.devices) device.mailbox.reserve(headWords + 3 * all.length);
-    this.#collectives = (this.#collectives + 1) | 0;
-    const head = [kind, this.#number, this.#collectives, dtypes.indexOf(all[0][0].dtype), Reduction[reduction], root];
+    const head = [kind, this.#number, this.nextNumber(), dtypes.indexOf(all[0][0].dtype), Reduction[reduction], root];
     this.devices.forEach(({ mailbox }, rank) => {
       const message = [...head];
       for (const operands of all) {
@@ -112,6 +117,12 @@ export class Group {
 }
 
 const groups = new Map<string, Group>();
+const numbered: Group[] = [];
+
+/** A number for a collective of group `number` that is issued again. */
+export function collectiveNumber(number: number): number {
+  return numbered[number].nextNumber();
+}
 
 /** The group of these devices, in this order; the same object each time. */
 export function group(devices: readonly Device[]): Group {
@@ -124,6 +135,7 @@ export function group(devices: readonly Device[]): Group {
     if (groups.size >= Row.max) throw new DeviceError(`more than ${Row.max} groups were made in this process`);
     found = new Group(devices, groups.size);
     groups.set(key, found);
+    numbered.push(found);
   }
   return found;
 }

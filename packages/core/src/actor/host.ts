@@ -54,3 +54,8 @@ export function spinnerOf(actor: ActorSpec): Spinner {
 export function isClosing({ memory }: ActorSpec): boolean {
   return Atomics.load(memory.control, Control.closing) === 1;
 }
+
+/** Makes an actor that is parked look around: its backend's `idle` is called. */
+export function wakeActor({ memory }: ActorSpec): void {
+  Atomics.notify(memory.control, Control.head);
+}

@@ -7,6 +7,7 @@ import { blockUntil, publishLater } from "./coordinator.ts";
 import { Control, header, Message, type MessageKind } from "./protocol.ts";
 import type { DeviceMemory } from "./shared.ts";
 import { currentSite } from "./site.ts";
+import { taping, type TapedMailbox } from "./tape.ts";
 
 /** Messages that are published together. */
 const batch = 32;
@@ -19,9 +20,13 @@ export interface MailboxOwner {
   boot(): void;
   /** @throws DeviceLostError or DeviceClosedError when the actor will never read again. */
   checkAlive(): void;
+  /** How many storages a launch of this kernel names. */
+  operandsOf(kernel: number): number;
 }
 
-export class Mailbox {
+export class Mailbox implements TapedMailbox {
+  /** The number of its device. */
+  readonly device: number;
   readonly #control: Int32Array;
   readonly #owner: MailboxOwner;
   readonly #size: number;
@@ -30,6 +35,8 @@ export class Mailbox {
   /** The stream position of `words[0]` in this round. */
   #base = 0;
   #index = 0;
+  /** Where the message in progress begins. */
+  #start = 0;
   /** Words from `#index` on that may be written without looking. */
   #room: number;
   #unpublished = 0;
@@ -39,6 +46,7 @@ export class Mailbox {
   #stagingHead = 0;
 
   constructor(memory: DeviceMemory, owner: MailboxOwner) {
+    this.device = memory.number;
     this.#words = memory.ring;
     this.#control = memory.control;
     this.#staging = memory.staging;
@@ -72,6 +80,7 @@ export class Mailbox {
     const size = argumentWords + runHeaderWords;
     if (size > this.#room) this.#makeRoom(size);
     const at = this.#index;
+    this.#start = at;
     this.#index = at + size;
     this.#room -= size;
     const words = this.#words;
@@ -83,6 +92,7 @@ export class Mailbox {
 
   /** Ends a message: from here on it may be published. */
   end(): void {
+    if (taping !== undefined) taping.take(this, this.#words, this.#start, this.#index);
     this.#messages++;
     if (++this.#unpublished >= batch) this.publish();
     else if (!this.#listed) {
@@ -121,13 +131,33 @@ export class Mailbox {
 
   /** Makes sure that the next `count` words can be written without blocking. */
   reserve(count: number): void {
+    taping?.reserved(this, count);
     if (count > this.#room) this.#makeRoom(count);
+  }
+
+  /** How many storages a launch of this kernel names. */
+  operandsOf(kernel: number): number {
+    return this.#owner.operandsOf(kernel);
+  }
+
+  /** Issues the message `source[from..to)`. */
+  append(source: Int32Array, from: number, to: number): void {
+    const size = to - from;
+    if (size > this.#room) this.#makeRoom(size);
+    const at = this.#index;
+    this.#start = at;
+    this.#index = at + size;
+    this.#room -= size;
+    const words = this.#words;
+    for (let i = 0; i < size; i++) words[at + i] = source[from + i];
+    this.end();
   }
 
   /** Issues a message of up to three words. */
   post(kind: MessageKind, a: number, b = 0, words = 2): void {
     if (words > this.#room) this.#makeRoom(words);
     const at = this.#index;
+    this.#start = at;
     this.#index = at + words;
     this.#room -= words;
     this.#words[at] = header(kind, words);
@@ -141,6 +171,7 @@ export class Mailbox {
     const size = values.length + 1;
     if (size > this.#room) this.#makeRoom(size);
     const at = this.#index;
+    this.#start = at;
     this.#index = at + size;
     this.#room -= size;
     this.#words[at] = header(kind, size);
@@ -150,6 +181,7 @@ export class Mailbox {
 
   /** Issues uploads of `bytes`, in as many pieces as the staging ring asks for. */
   upload(storage: number, byteOffset: number, bytes: Uint8Array): void {
+    taping?.refuse("an upload");
     for (let done = 0; done < bytes.length; ) {
       const piece = bytes.subarray(done, Math.min(bytes.length, done + this.largestUpload));
       const position = this.#stage(piece);

@@ -5,6 +5,8 @@ export class StorageIds {
   readonly #free: number[] = [];
   /** Bytes by id. */
   readonly #sizes: number[] = [];
+  /** Ids that stay with who holds them, and whether their storage was freed. */
+  readonly #held = new Map<number, boolean>();
   #next = 0;
   #bytes = 0;
 
@@ -24,8 +26,20 @@ export class StorageIds {
 
   /** Takes an id back: it may be given out again. */
   free(id: number): void {
-    this.#free.push(id);
     this.#bytes -= this.size(id);
+    if (this.#held.size > 0 && this.#held.has(id)) this.#held.set(id, true);
+    else this.#free.push(id);
+  }
+
+  /** Keeps an id from being given out again. */
+  hold(id: number): void {
+    this.#held.set(id, false);
+  }
+
+  /** Ends `hold`. */
+  release(id: number): void {
+    if (this.#held.get(id) === true) this.#free.push(id);
+    this.#held.delete(id);
   }
 
   size(id: number): number {

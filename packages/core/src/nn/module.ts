@@ -2,6 +2,7 @@
  * `Module`: what has parameters and a `forward`. Parameters, buffers and submodules are found in a module's own fields,
  * in arrays and plain objects of them too; their names are the fields' paths, as in PyTorch.
  */
+import { noteChange } from "../tensor/changes.ts";
 import { enterSite, leaveSite } from "../actor/site.ts";
 import { noGrad } from "../autograd/mode.ts";
 import { DTypeError, ValueError } from "../errors.ts";
@@ -278,6 +279,7 @@ export abstract class Module {
   train(mode = true): this {
     if (typeof mode !== "boolean")
       throw new ValueError(`training mode is expected to be boolean, got ${shown(mode)}`, { op: "train" });
+    noteChange();
     for (const module of this.modules()) module.training = mode;
     return this;
   }

@@ -43,6 +43,15 @@ export const randOp = defineGenerate("rand", {
   },
 });
 
+/** 53 random bits: whole numbers whose order is that of float64's uniform numbers. */
+export const randomKeysOp = defineGenerate("randomKeys", {
+  params: randomParams,
+  kernel: (type, index, params) => {
+    const [first, second] = randomWords(index, stateOf(params));
+    return first.shr(5).cast(type).mul(2 ** 26).add(second.shr(6).cast(type));
+  },
+});
+
 /** Normal with mean 0 and standard deviation 1. */
 export const randnOp = defineGenerate("randn", {
   params: randomParams,

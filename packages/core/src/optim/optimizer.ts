@@ -1,4 +1,5 @@
 /** The base of optimizers: parameter groups, state, checkpoints. */
+import { taping } from "../actor/tape.ts";
 import type { Device } from "../actor/device.ts";
 import { enableGrad, noGrad } from "../autograd/mode.ts";
 import { ValueError } from "../errors.ts";
@@ -119,6 +120,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   step<R>(closure: () => R): R;
   step<R>(closure?: () => R): R | undefined {
     const result = closure === undefined ? undefined : enableGrad(closure);
+    taping?.guard(() => this.#optionsText());
     noGrad(() => {
       const turns = this.paramGroups.flatMap((group) => this.#turns(group));
       if (turns.length === 0) return;
@@ -126,6 +128,11 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
       issueUpdates(turns.map(updateOf));
     });
     return result;
+  }
+
+  /** All that a step depends on besides gradients and state. */
+  #optionsText(): string {
+    return JSON.stringify(this.paramGroups.map(({ params, ...options }) => [params.length, options]));
   }
 
   #turns(group: ParamGroup<O>): Turn[] {

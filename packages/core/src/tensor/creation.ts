@@ -4,7 +4,7 @@ import type { Device } from "../actor/device.ts";
 import { DTypeError, ShapeError, ValueError } from "../errors.ts";
 import { assertNumber, assertOptions, isOptions, parameters, shown } from "../arguments.ts";
 import { apply } from "../ops/dispatch.ts";
-import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randOp } from "../ops/generate.ts";
+import { arangeOp, bernoulliOp, eyeOp, fillOp, linspaceOp, randintOp, randnOp, randomKeysOp, randOp } from "../ops/generate.ts";
 import type { GenerateAttrs, GenerateOp } from "../ops/kinds/generate.ts";
 import { dtypeOfNumber, getDefaultDtype, isDType, isFloat, itemSize } from "./dtype.ts";
 import type { DType, TypedArray } from "./dtype.ts";
@@ -221,7 +221,7 @@ export function randint(...args: readonly (number | Shape | TensorOptions)[]): T
 export function randperm(n: number, options: TensorOptions = {}): Tensor {
   checkOptions("randperm", options);
   checkShape("randperm", [n]);
-  const keys = generated(randOp, [n], "float64", { device: options.device }, drawState());
+  const keys = generated(randomKeysOp, [n], "int64", { device: options.device }, drawState());
   const order = keys.argsort({ stable: true });
   keys.dispose();
   return options.dtype === undefined || options.dtype === "int64" ? order : order.to(options.dtype);

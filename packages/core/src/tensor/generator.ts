@@ -1,5 +1,6 @@
 /** The random stream: a seed, and a count of the random ops so far. Both go into every random op as plain numbers. */
 import { ValueError } from "../errors.ts";
+import { taping } from "../actor/tape.ts";
 import { shown } from "../arguments.ts";
 import { contiguousStrides, numelOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
@@ -27,7 +28,9 @@ export function manualSeed(value: number | bigint): void {
 /** The four words that make a random op's numbers its own: seed (low, high) and place in the stream (low, high). */
 export function drawState(): readonly [number, number, number, number] {
   const place = drawn++;
-  return [seed[0], seed[1], place | 0, Math.floor(place / 2 ** 32)];
+  const state = [seed[0], seed[1], place | 0, Math.floor(place / 2 ** 32)] as const;
+  taping?.drew(state, drawState);
+  return state;
 }
 
 /** Seed and place, for a checkpoint (`torch.get_rng_state`). */

@@ -8,6 +8,7 @@ import type { Edge, Node } from "../autograd/node.ts";
 import type { ViewRecord } from "../autograd/views.ts";
 import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
 import { shown } from "../arguments.ts";
+import { noteChange } from "./changes.ts";
 import { isFloat } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
 import { numelOf, sameShape } from "./shape.ts";
@@ -111,6 +112,7 @@ export class Tensor {
     if (wanted && !isFloat(this.dtype)) {
       throw new AutogradError("only Tensors of floating point dtype can require gradients", { remedy: `This one holds ${this.dtype}.` });
     }
+    noteChange();
     this.#wanted = wanted;
   }
 
@@ -158,6 +160,7 @@ export class Tensor {
   /** Puts another value in this tensor's place (device moves of parameters, sharding): a leaf stays the same leaf. */
   replaceValue(value: Value): void {
     if (this.#node !== undefined) throw new AutogradError("only a leaf's value can be replaced");
+    noteChange();
     this.#value = value;
     this.#view = undefined;
   }

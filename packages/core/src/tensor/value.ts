@@ -3,6 +3,7 @@
  * @troupe/parallel) brings its own kind behind the same interface.
  */
 import type { Device } from "../actor/device.ts";
+import { taping } from "../actor/tape.ts";
 import { DisposedError, OutOfMemoryError, ShapeError } from "../errors.ts";
 import type { Op } from "../ops/op.ts";
 import { itemSize } from "./dtype.ts";
@@ -240,6 +241,7 @@ export class LocalValue implements Value {
   }
 
   set version(version: number) {
+    taping?.wrote(this.storage);
     this.storage.version = version;
   }
 

@@ -15,8 +15,15 @@ export { begun, pointsFor, rejection, type MakeDevices, type PromiseDeviceOption
 /** What a busy machine may make of tests that take two seconds, ms. */
 const patience = 30_000;
 
+export interface PromiseSuiteOptions {
+  /** What the death of a device's thread means for its memory. By default it survives. */
+  readonly memory?: "survives" | "dies";
+}
+
 /** Defines the tests for devices of one kind. */
-export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
+export function promiseSuite(
+  kind: string, makeDevices: MakeDevices, { memory = "survives" }: PromiseSuiteOptions = {},
+): void {
   vi.setConfig({ testTimeout: patience, hookTimeout: patience });
   let open: Device[] = [];
   const make: Make = (count, options) => {
@@ -39,7 +46,7 @@ export function promiseSuite(kind: string, makeDevices: MakeDevices): void {
   });
   describe(`failure (${kind})`, () => {
     failurePromises(make);
-    deathPromises(make);
+    deathPromises(make, memory);
   });
   describe(`memory (${kind})`, () => {
     memoryPromises(make);

@@ -10,7 +10,7 @@ import {
 import { noGrad, ones, optim, tensor, zeros } from "../index.ts";
 import { slice } from "../tensor/indexing.ts";
 import { memoryPromises } from "./memory-promises.ts";
-import { pointsFor, rejection, type MakeDevices, type PromiseDeviceOptions } from "./promises.ts";
+import { pointsFor, rejection, type MakeDevices, type PromiseDeviceOptions, type PromiseSuiteOptions } from "./promises.ts";
 import { trainingPromises } from "./training-promises.ts";
 import { Vector } from "./vectors.ts";
 
@@ -21,7 +21,9 @@ export type Make = (count: number, options?: PromiseDeviceOptions) => [Device, D
 const timeout = 30_000;
 
 /** Defines the tests for devices of one kind. */
-export function tensorPromiseSuite(kind: string, makeDevices: MakeDevices): void {
+export function tensorPromiseSuite(
+  kind: string, makeDevices: MakeDevices, { memory = "survives" }: PromiseSuiteOptions = {},
+): void {
   let open: Device[] = [];
   const make: Make = (count, options) => {
     const made = makeDevices(count, options);
@@ -44,7 +46,7 @@ export function tensorPromiseSuite(kind: string, makeDevices: MakeDevices): void
     callPromises(make);
   });
   describe(`failure in training (${kind})`, { timeout }, () => {
-    trainingPromises(make);
+    trainingPromises(make, memory);
   });
   describe(`memory of tensors (${kind})`, { timeout }, () => {
     memoryPromises(make);

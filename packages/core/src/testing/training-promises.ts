@@ -63,7 +63,8 @@ class Training {
   }
 }
 
-export function trainingPromises(make: Make): void {
+/** @param memory what a thread's death means for its device's memory. */
+export function trainingPromises(make: Make, memory: "survives" | "dies"): void {
   test("F1 a label out of range spoils its step, not the model", async () => {
     const [device] = make(1);
     const training = new Training(device);
@@ -182,8 +183,13 @@ export function trainingPromises(make: Make): void {
     expect(device.stats().starts).toBe(2);
     const reads = await Promise.allSettled(training.model.parameters().map((parameter) => parameter.data()));
     const lost = reads.filter((read) => read.status === "rejected").map(({ reason }) => reason as unknown);
-    expect(lost.length).toBeLessThanOrEqual(1);
     for (const error of lost) expect(error).toBeInstanceOf(LostError);
+    if (memory === "dies") {
+      expect(lost.length).toBe(reads.length);
+      expect(await new Training(device).goesOn()).toBe(true);
+      return;
+    }
+    expect(lost.length).toBeLessThanOrEqual(1);
     training.model.loadStateDict(saved);
     expect(await training.contents()).toEqual(before);
     if (lost.length > 0) training.optimizer = new optim.Adam(training.model.parameters(), { lr: 0.05 });

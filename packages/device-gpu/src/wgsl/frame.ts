@@ -45,9 +45,10 @@ export class Frame {
     this.#atomic = atomic;
   }
 
-  /** Whether points must be taken by one invocation in order: what they change cannot be changed atomically. */
+  /** Whether points must be taken by one invocation in order: points may meet, and their elements have two words. */
   get serial(): boolean {
-    return this.kernel.stores.some((store) => store.combine !== undefined && wide(this.kernel.outputs[store.output].dtype));
+    return this.kernel.stores.some(({ combine, indirect, output }) =>
+      (combine !== undefined || indirect !== undefined) && wide(this.kernel.outputs[output].dtype));
   }
 
   get hasChecks(): boolean {
@@ -210,7 +211,9 @@ ${this.lines.join("\n")}
     const value = names[store.value];
     if (store.guard !== undefined) this.lines.push(`if (${names[store.guard]}) {`);
     const at = this.#let(this.#address(operand, axes, store.indirect, (id) => names[id]));
-    if (store.combine !== undefined) this.#combine(store.combine, operand, type, at, value);
+    // Where points may meet in a byte, one of them has to win whole.
+    const combine = store.combine ?? (bytes(type) && store.indirect !== undefined ? "replace" : undefined);
+    if (combine !== undefined) this.#combine(combine, operand, type, at, value);
     else if (wide(type)) this.lines.push(`b${binding}[2u * ${at}] = ${value}.x;`, `b${binding}[2u * ${at} + 1u] = ${value}.y;`);
     else if (bytes(type)) {
       const byte = type === "bool" ? `select(0u, 1u, ${value})` : `u32(${value})`;
@@ -226,8 +229,9 @@ ${this.lines.join("\n")}
   /** Joins a value with what is there: again and again until nobody came in between. */
   #combine(op: string, operand: number, type: DType, at: string, value: string): void {
     const binding = this.#bindings[operand];
+    const join = (old: string): string => (op === "replace" ? value : operation(op, type, old, value));
     if (wide(type)) {
-      const joined = this.#let(operation(op, type, this.#load(operand, type, at), value));
+      const joined = this.#let(join(this.#load(operand, type, at)));
       this.lines.push(`b${binding}[2u * ${at}] = ${joined}.x;`, `b${binding}[2u * ${at} + 1u] = ${joined}.y;`);
       return;
     }
@@ -242,7 +246,7 @@ ${this.lines.join("\n")}
           (v) => `(old & ~(0xffu << ${shift})) | ((${type === "bool" ? `select(0u, 1u, ${v})` : `(u32(${v}) & 0xffu)`}) << ${shift})`,
         ];
     this.lines.push("loop {", `let old = atomicLoad(&b${binding}[${word}]);`,
-      `let joined = ${write(operation(op, type, read, value))};`,
+      `let joined = ${write(join(read))};`,
       `if (atomicCompareExchangeWeak(&b${binding}[${word}], old, joined).exchanged) { break; }`, "}");
   }
 }

@@ -183,6 +183,7 @@ export function expression(node: Node, nodes: readonly Node[], name: Name): stri
   if (!("args" in node)) throw new InternalError(`no WGSL expression for ${node.op}`);
   const [a = 0, b, c = 0] = node.args as readonly number[];
   const argumentType = nodes[a].type;
+  // oxlint-disable-next-line switch-exhaustiveness-check -- all the rest are in the tables
   switch (node.op) {
     case "cast": return cast(argumentType, node.type, name(a));
     case "bitcast": return `bitcast<${valueType(node.type)}>(${name(a)})`;
