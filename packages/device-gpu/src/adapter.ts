@@ -17,8 +17,8 @@ export interface OpenGpu {
   readonly schedule: Schedule;
   /** What the adapter calls itself. */
   readonly name: string;
-  /** Why the device was lost, once it is. */
-  lost: string | undefined;
+  /** To be called when the device is found lost; does not return. */
+  readonly lost: (reason: string) => never;
   /** What Dawn complained about and nobody was told yet. */
   readonly errors: GPUError[];
 }
@@ -32,12 +32,20 @@ const limits = [
 export const noAdapterRemedy =
   "Install a Vulkan driver and loader (libvulkan1); in a container pass the GPU in (--gpus all, NVIDIA_DRIVER_CAPABILITIES=all).";
 
+export interface GpuRequest {
+  /** Part of an adapter's name, or undefined for the one that WebGPU prefers. */
+  readonly name: string | undefined;
+  /** How kernels are laid out; undefined as suits the adapter. */
+  readonly schedule: Schedule | undefined;
+  /** What to do when the device is lost: a driver's fault, or the GPU's end. */
+  readonly lost: (reason: string) => never;
+}
+
 /**
  * Opens a WebGPU device in this thread.
- * @param name part of an adapter's name.
  * @throws DeviceError when there is no adapter (of that name).
  */
-export async function openGpu(pump: Pump, name: string | undefined): Promise<OpenGpu> {
+export async function openGpu(pump: Pump, { name, schedule, lost }: GpuRequest): Promise<OpenGpu> {
   Object.assign(globalThis, globals);
   const instance = create(name === undefined ? [] : [`adapter=${name}`]);
   const adapter = await pump.settle(instance.requestAdapter({ powerPreference: "high-performance" })).catch(() => null);
@@ -52,16 +60,16 @@ export async function openGpu(pump: Pump, name: string | undefined): Promise<Ope
     instance,
     adapter,
     device,
-    schedule: isFallbackAdapter ? "software" : "gpu",
+    schedule: schedule ?? (isFallbackAdapter ? "software" : "gpu"),
     name: [model || vendor, description].filter((part) => part !== "").join(", "),
-    lost: undefined,
+    lost,
     errors: [],
   };
   device.onuncapturederror = ({ error }) => {
     open.errors.push(error);
   };
   void device.lost.then(({ reason, message }) => {
-    if (reason !== "destroyed") open.lost = message;
+    if (reason !== "destroyed") lost(message);
   });
   return open;
 }

@@ -2,7 +2,7 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { type Remote, wrap } from "comlink";
 import { type ActorBoot, type ActorSpec, controlEndpoint, type Host, type HostSpec, wakeActor } from "@troupe/core/device";
-import { type Control, type GpuSpec, Place, restTimeout, Safety, type Statistics, type ThreadData } from "./spec.ts";
+import { type Control, type GpuSpec, type News, Place, restTimeout, Safety, type Statistics, type ThreadData } from "./spec.ts";
 
 /** How soon a parked thread looks around, ms. */
 const soon = 100;
@@ -48,8 +48,9 @@ class Thread {
       });
     });
     this.up = new Promise((resolve, reject) => {
-      worker.once("message", () => {
-        resolve();
+      worker.on("message", (news: News) => {
+        if (news === "up") resolve();
+        else void this.stop(news.lost);
       });
       void this.ended.then((reason) => {
         reject(new Error(reason));

@@ -5,14 +5,22 @@
 import {
   createDevice, type Device, device, DeviceError, type DType, hasDevice, registerDeviceKind, ValueError,
 } from "@troupe/core/device";
+import type { Schedule } from "./adapter.ts";
 import { assertLoader } from "./loader.ts";
 import { awaitRest, type GpuSpec, Safety } from "./spec.ts";
+
+export type { Schedule } from "./adapter.ts";
 
 export interface GpuOptions {
   /** Which GPU device: 0, 1, ... Each has its own actor, thread and memory; several may be on one adapter. Default 0. */
   readonly index?: number;
   /** Part of the adapter's name. Default: the one that WebGPU prefers. */
   readonly adapter?: string;
+  /**
+   * How kernels are laid out: for a GPU, whose invocations share memory, or for an adapter in software, which has a few
+   * processors. By default as suits the adapter.
+   */
+  readonly schedule?: Schedule;
   /** Bytes that the device's tensors may take; 4 GiB by default. */
   readonly memoryLimit?: number;
   /**
@@ -41,7 +49,7 @@ const safeties: Int32Array[] = [];
  */
 export function gpu(options: GpuOptions = {}): Device {
   assertNames(options);
-  const { index = 0, adapter } = options;
+  const { index = 0, adapter, schedule } = options;
   assertWhole("index", index, 0, 1023);
   const name = `gpu:${index}`;
   if (hasDevice(name)) {
@@ -53,12 +61,15 @@ export function gpu(options: GpuOptions = {}): Device {
   if (adapter !== undefined && (typeof adapter !== "string" || adapter === "")) {
     throw new ValueError(`gpu(): adapter must be part of a name, got ${String(adapter)}`, { op: "gpu" });
   }
+  if (schedule !== undefined && schedule !== "gpu" && schedule !== "software") {
+    throw new ValueError(`gpu(): schedule is "gpu" or "software", got ${String(schedule)}`, { op: "gpu" });
+  }
   assertWhole("memoryLimit", memoryLimit, 2 ** 16, 2 ** 40);
   assertPower("ringWords", ringWords, 2 ** 6, 2 ** 24);
   assertPower("stagingBytes", stagingBytes, 2 ** 10, 2 ** 30);
   assertLoader(name);
   const safety = new Int32Array(new SharedArrayBuffer(Safety.words * 4));
-  const spec: GpuSpec = { adapter, memoryLimit, safety };
+  const spec: GpuSpec = { adapter, schedule, memoryLimit, safety };
   const made = createDevice({
     type: "gpu",
     index,
@@ -67,9 +78,8 @@ export function gpu(options: GpuOptions = {}): Device {
     hostModule: import.meta.resolve("@troupe/device-gpu/host"),
     hostOptions: spec,
     limits: { ringWords, stagingBytes },
-    orderlyExit: true,
   });
-  optionsOf.set(made, { adapter, memoryLimit, ringWords, stagingBytes });
+  optionsOf.set(made, { adapter, schedule, memoryLimit, ringWords, stagingBytes });
   watchExit(safety);
   return made;
 }
@@ -83,7 +93,7 @@ function watchExit(safety: Int32Array): void {
 }
 
 function assertSame(name: string, options: GpuOptions, made: Made | undefined): void {
-  for (const key of ["adapter", "memoryLimit", "ringWords", "stagingBytes"] as const) {
+  for (const key of ["adapter", "schedule", "memoryLimit", "ringWords", "stagingBytes"] as const) {
     if (options[key] === undefined || options[key] === made?.[key]) continue;
     throw new DeviceError(`${name} exists with ${key} ${made?.[key]}, not ${options[key]}`, {
       device: name,
@@ -92,7 +102,7 @@ function assertSame(name: string, options: GpuOptions, made: Made | undefined): 
   }
 }
 
-const names: readonly string[] = ["index", "adapter", "memoryLimit", "ringWords", "stagingBytes"];
+const names: readonly string[] = ["index", "adapter", "schedule", "memoryLimit", "ringWords", "stagingBytes"];
 
 function assertNames(options: object): void {
   const remedy = `It takes: ${names.join(", ")}.`;

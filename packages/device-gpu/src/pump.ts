@@ -57,7 +57,7 @@ export class Pump {
   enter(): void {
     if (this.#depth++ > 0) return;
     Atomics.store(this.#safety, Safety.place, Place.inside);
-    if (this.#stopped) this.#rest();
+    if (this.#stopped) this.rest();
   }
 
   /** The other end of `enter`. */
@@ -95,7 +95,7 @@ export class Pump {
       if (this.#stopped || this.#leaving()) {
         abort();
         for (let turns = 0; this.#callbacks.length > 0 && turns < lastTurns; turns++) this.turn();
-        if (this.#stopped) this.#rest();
+        if (this.#stopped) this.rest();
         throw new Abandoned("the device closes");
       }
       this.#pause(looks);
@@ -107,7 +107,7 @@ export class Pump {
   }
 
   /** Stays where it is until the thread is terminated. */
-  #rest(): never {
+  rest(): never {
     Atomics.store(this.#safety, Safety.place, Place.resting);
     Atomics.notify(this.#safety, Safety.place);
     for (;;) Atomics.wait(this.#sleeper, 0, 0);

@@ -1,6 +1,7 @@
 /** What `gpu()`, the host and the actor's thread of a device say to each other. */
 import type { MessagePort } from "node:worker_threads";
 import type { ActorBoot } from "@troupe/core/device";
+import type { Schedule } from "./adapter.ts";
 
 /** Words that the process and a GPU device's thread share, so that the thread can be ended at a safe moment. */
 export const Safety = {
@@ -21,6 +22,8 @@ export const Place = { outside: 0, inside: 1, resting: 2 } as const;
 export interface GpuSpec {
   /** Part of the adapter's name, or undefined for the one that WebGPU prefers. */
   readonly adapter: string | undefined;
+  /** How kernels are laid out; undefined as suits the adapter. */
+  readonly schedule: Schedule | undefined;
   /** Bytes that the device's buffers may take together. */
   readonly memoryLimit: number;
   /** The words of `Safety`. */
@@ -34,6 +37,9 @@ export interface ThreadData {
   readonly control: MessagePort;
 }
 
+/** What the actor's thread tells the host: that its loop is about to run; that its GPU device is gone, and it rests. */
+export type News = "up" | { readonly lost: string };
+
 /** What the actor's thread answers on the control port (comlink). */
 export interface Control {
   statistics(): Statistics;
@@ -43,7 +49,7 @@ export interface Statistics {
   /** What the adapter calls itself. */
   readonly adapter: string;
   /** How kernels are laid out for it. */
-  readonly schedule: "software" | "gpu";
+  readonly schedule: Schedule;
   readonly launches: number;
   /** Pipelines that are kept. */
   readonly compiled: number;

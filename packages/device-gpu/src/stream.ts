@@ -185,7 +185,7 @@ export class Stream {
     this.#pump.wait(() => reader.mapState !== "pending", () => { reader.destroy(); });
     if (reader.mapState !== "mapped") {
       raise(this.#gpu);
-      throw new InternalError("the GPU's memory could not be read");
+      this.#gpu.lost("its memory cannot be read any more");
     }
     use(new Uint8Array(reader.getMappedRange(0, length)));
     reader.unmap();

@@ -6,19 +6,28 @@ import { openGpu } from "./adapter.ts";
 import { GpuBackend } from "./backend.ts";
 import { GuardedBackend } from "./guarded.ts";
 import { Pump } from "./pump.ts";
-import type { Control, ThreadData } from "./spec.ts";
+import type { Control, News, ThreadData } from "./spec.ts";
 
 const { boot, spec, control } = workerData as ThreadData;
 
 const pump = new Pump(spec.safety, () => isClosing(boot));
 pump.install();
 pump.enter();
-const gpu = await openGpu(pump, spec.adapter);
+const gpu = await openGpu(pump, {
+  name: spec.adapter,
+  schedule: spec.schedule,
+  lost: (reason) => {
+    const news: News = { lost: `the GPU device was lost: ${reason}` };
+    parentPort?.postMessage(news);
+    return pump.rest();
+  },
+});
 const backend = new GpuBackend(gpu, pump, spec.memoryLimit);
 pump.leave();
 const api: Control = { statistics: () => backend.statistics() };
 expose(api, controlEndpoint(control));
 // A listener keeps the thread while the actor is parked.
 parentPort?.on("message", () => undefined);
-parentPort?.postMessage("up");
+const up: News = "up";
+parentPort?.postMessage(up);
 await runActor(boot, new GuardedBackend(backend, pump));

@@ -5,6 +5,7 @@ import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
+import { toDType } from "./conversion.ts";
 import { apply } from "./dispatch.ts";
 import { binary, inPlace, tensorOperand, unary } from "./elementwise.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
@@ -65,7 +66,7 @@ export function isclose(x: Tensor, y: Tensor, ...args: unknown[]): Tensor {
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = parameters<{ rtol?: number; atol?: number; equalNan?: boolean }>("isclose", ["rtol", "atol", "equalNan"], args);
   if (tensorOperand("isclose", x).dtype !== tensorOperand("isclose", y).dtype) throw new DTypeError(`${x.dtype} did not match ${y.dtype}`, { op: "isclose" });
   if (rtol < 0 || atol < 0) throw new ValueError("rtol and atol must be greater than or equal to zero", { op: "isclose" });
-  const [a, b] = isFloat(x.dtype) ? [x, y] : [x.to("float64"), y.to("float64")];
+  const [a, b] = isFloat(x.dtype) ? [x, y] : [toDType(x, "float64"), toDType(y, "float64")];
   return apply(closeOp, [a, b], [rtol, atol, equalNan ? 1 : 0]);
 }
 

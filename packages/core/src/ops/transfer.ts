@@ -1,6 +1,7 @@
 /** Moving a tensor to another device: bytes go from actor to actor, the gradient comes back. */
 import { device as deviceOf } from "../actor/registry.ts";
 import { numelOf } from "../tensor/shape.ts";
+import { assertDType } from "../tensor/assert-dtype.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue } from "../tensor/value.ts";
 import { itemSize } from "../tensor/dtype.ts";
@@ -35,9 +36,13 @@ const transferOp: Op<TransferAttrs> = {
   },
 };
 
-/** The tensor on another device; the tensor itself when it is there. @throws DeviceError for an unknown device */
+/**
+ * The tensor on another device; the tensor itself when it is there.
+ * @throws DeviceError for an unknown device; DTypeError where it does not hold the tensor's dtype
+ */
 export function toDevice(x: Tensor, name: string): Tensor {
   const target = deviceOf(name);
+  assertDType("to", target, x.dtype);
   // A tensor over several devices bears the first one's name, but is not there.
   if (target === x.device && x.value.executor.locals(x.value).length === 1) return x;
   return apply(transferOp, [x], { from: x.device.name, to: target.name });

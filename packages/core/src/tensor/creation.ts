@@ -12,6 +12,7 @@ import { bytesOf, dtypeOf, flatten } from "./nested.ts";
 import type { NestedData } from "./nested.ts";
 import { drawState, partOfBatch } from "./generator.ts";
 import { numelOf } from "./shape.ts";
+import { assertDType } from "./assert-dtype.ts";
 import type { Shape } from "./shape.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 import { allocate } from "./value.ts";
@@ -63,13 +64,6 @@ function generated(op: GenerateOp, shape: Shape, dtype: DType, { device, require
   const made = apply(op, [], { shape, dtype, device: target.name, params, part });
   if (requiresGrad) made.requiresGrad = true;
   return made;
-}
-
-/** @throws DTypeError where the device cannot hold the dtype */
-export function assertDType(op: string, device: Device, dtype: DType): void {
-  if (!device.dtypes.has(dtype)) {
-    throw new DTypeError(`${device.name} does not hold ${dtype}`, { op, device: device.name, remedy: "Use a CPU device for it, or another dtype." });
-  }
 }
 
 /** A tensor with undefined contents (`torch.empty`). */

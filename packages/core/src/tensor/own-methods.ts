@@ -8,7 +8,8 @@ import { AutogradError, DeviceError } from "../errors.ts";
 import { isOptions } from "../arguments.ts";
 import { clone, toDType } from "../ops/conversion.ts";
 import { toDevice } from "../ops/transfer.ts";
-import { assertDType, empty, fromBytes, full, ones, zeros } from "./creation.ts";
+import { assertDType } from "./assert-dtype.ts";
+import { empty, fromBytes, full, ones, zeros } from "./creation.ts";
 import type { TensorOptions } from "./creation.ts";
 import { isDType, isFloat, itemSize } from "./dtype.ts";
 import type { DType, TypedArray } from "./dtype.ts";
@@ -26,10 +27,15 @@ function to(x: Tensor, target: Target, ...more: readonly (DType | { readonly cop
   const wanted = targetOf(target);
   const dtype = more.find((argument) => typeof argument === "string") ?? wanted.dtype;
   const copy = more.some((argument) => isOptions(argument) && argument.copy === true) || wanted.copy === true;
-  if (dtype !== undefined && wanted.device !== undefined) assertDType("to", x.device, dtype);
-  const converted = dtype === undefined ? x : toDType(x, dtype);
+  const converted = dtype === undefined ? x : convert(x, dtype);
   const moved = wanted.device === undefined ? converted : toDevice(converted, wanted.device);
   return copy && moved === x ? clone(x) : moved;
+}
+
+/** `toDType`, where the tensor's device holds the dtype. */
+function convert(x: Tensor, dtype: DType): Tensor {
+  assertDType("to", x.device, dtype);
+  return toDType(x, dtype);
 }
 
 function targetOf(target: Target): { dtype?: DType; device?: string; copy?: boolean } {
@@ -77,10 +83,10 @@ export const methods = {
   gpu: (x: Tensor, index = 0): Tensor => toDevice(x, `gpu:${index}`),
   moveTo,
   recover,
-  type: (x: Tensor, dtype: DType): Tensor => toDType(x, dtype),
-  typeAs: (x: Tensor, y: Tensor): Tensor => toDType(x, y.dtype),
+  type: (x: Tensor, dtype: DType): Tensor => convert(x, dtype),
+  typeAs: (x: Tensor, y: Tensor): Tensor => convert(x, y.dtype),
   float: (x: Tensor): Tensor => toDType(x, "float32"),
-  double: (x: Tensor): Tensor => toDType(x, "float64"),
+  double: (x: Tensor): Tensor => convert(x, "float64"),
   int: (x: Tensor): Tensor => toDType(x, "int32"),
   long: (x: Tensor): Tensor => toDType(x, "int64"),
   byte: (x: Tensor): Tensor => toDType(x, "uint8"),

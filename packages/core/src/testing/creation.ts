@@ -16,9 +16,8 @@ export function creationSuite(name: string, device: () => Device): void {
       expect(troupe.tensor([true, false], at()).dtype).toBe("bool");
       expect(troupe.tensor(7n, at()).tolistSync()).toBe(7);
       expect(troupe.tensor([1, 2], at({ requiresGrad: true })).dtype).toBe("float32");
-      const wide = (): troupe.Tensor => troupe.tensor(new Float64Array([1, 2]), at());
-      if (device().dtypes.has("float64")) expect(wide().dtype).toBe("float64");
-      else expect(wide).toThrow(/CPU device/);
+      expect(dtypeOrError(() => troupe.tensor(new Float64Array([1, 2]), at())))
+        .toMatch(device().dtypes.has("float64") ? /^float64$/ : /does not hold float64[^]*CPU device/);
       expect(troupe.tensor([], at()).shape).toEqual([0]);
     });
 
@@ -129,4 +128,13 @@ export function creationSuite(name: string, device: () => Device): void {
       );
     });
   });
+}
+
+/** The made tensor's dtype, or what is said where it is refused. */
+function dtypeOrError(make: () => troupe.Tensor): string {
+  try {
+    return make().dtype;
+  } catch (error) {
+    return String(error);
+  }
 }

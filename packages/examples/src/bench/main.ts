@@ -20,7 +20,14 @@ interface Contender {
 
 const here = import.meta.dirname;
 const python = process.env["TROUPE_BENCH_PYTHON"] ?? "/usr/bin/python3";
-const jobNames = ["add", "add + backward", "mlp 128", "mlp 256", "mlp 256, 2 actors"] as const;
+const jobNames = [
+  "add", "add + backward", "mlp 128", "mlp 256", "mlp 256, 2 actors", "mlp 256, captured", "mlp 256, captured, 2 actors",
+] as const;
+/** What two devices make of the same work, for each pair of jobs. */
+const scalings = [
+  ["mlp 256", "mlp 256, 2 actors"],
+  ["mlp 256, captured", "mlp 256, captured, 2 actors"],
+] as const;
 const contenders: readonly Contender[] = [
   { name: "Troupe", command: process.execPath, args: [join(here, "troupe.ts")], jobs: jobNames },
   { name: "PyTorch, 1 thread", command: python, args: [join(here, "pytorch.py")], jobs: ["add", "add + backward", "mlp 128", "mlp 256"] },
@@ -61,6 +68,7 @@ try {
 }
 process.stderr.write("\x1b[K");
 for (const job of chosen) report(job);
+for (const [one, two] of scalings) reportScaling(one, two);
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);
 
 function run({ name, command, args }: Contender, job: string): Figure {
@@ -86,7 +94,7 @@ function report(job: string): void {
     const runs = of(name);
     if (runs.length === 0) return [];
     const [{ absent, losses }] = runs;
-    if (absent !== undefined) return [[name, "-", "-", "-", "-", absent]];
+    if (absent !== undefined) return [[name, "-", "-", "-", "-", "-", absent]];
     const values = runs.map(({ value }) => value);
     const value = median(values);
     const digits = perOp ? 3 : 0;
@@ -97,9 +105,22 @@ function report(job: string): void {
       `${Math.min(...values).toFixed(digits)} - ${Math.max(...values).toFixed(digits)}`,
       (perOp ? troupe / value : troupe / value).toFixed(2),
       median(runs.map((figure) => figure.cpuSeconds / figure.wallSeconds)).toFixed(2),
+      runs.every(({ mainSeconds }) => mainSeconds !== undefined)
+        ? median(runs.map(({ mainSeconds = 0, wallSeconds }) => mainSeconds / wallSeconds)).toFixed(2)
+        : "-",
       far ? `losses at steps ${checkedSteps.join(", ")} disagree: ${losses.map((loss) => loss.toFixed(5)).join(", ")}` : "",
     ]];
   });
   console.log(`\n${job} (${perOp ? "us an op: less is better" : "samples/s: more is better"})`);
-  console.log(table(["", "median", "min - max", "Troupe / it", "CPU s a wall s", ""], rows));
+  console.log(table(["", "median", "min - max", "Troupe / it", "CPU s a wall s", "its main thread", ""], rows));
+}
+
+/** Two actors' samples a second over one's, round by round. */
+function reportScaling(one: string, two: string): void {
+  const [single, both] = [one, two].map((job) =>
+    figures.filter((figure) => figure.job === job && figure.contender === "Troupe").map(({ value }) => value));
+  if (single.length === 0 || both.length === 0) return;
+  const ratios = both.map((value, round) => value / single[round]);
+  const range = `${Math.min(...ratios).toFixed(2)} - ${Math.max(...ratios).toFixed(2)}`;
+  console.log(`\n${two}: ${median(ratios).toFixed(2)} of one actor (${range})`);
 }

@@ -1,7 +1,7 @@
 /** Troupe as a contender: `node troupe.ts FOLDER JOB`. */
 import { cpu } from "@troupe/device-cpu";
-import { dataParallel } from "@troupe/parallel";
-import { nn, noGrad, optim, setDefaultDevice, tensor } from "@troupe/core";
+import { dataParallel, distributeTensor, shard } from "@troupe/parallel";
+import { capture, nn, noGrad, optim, setDefaultDevice, tensor } from "@troupe/core";
 import type { Device, Tensor } from "@troupe/core";
 import { addChain, checkedSteps, layers, learningRate, print, readWorkload, timed } from "./workload.ts";
 
@@ -26,7 +26,8 @@ async function addJob(withGradient: boolean): Promise<void> {
   print({ contender: "Troupe", job, value: (seconds / addChain) * 1e6, ...used });
 }
 
-async function trainJob(devices: readonly Device[], batch: number): Promise<void> {
+async function trainJob(count: number, batch: number, isCaptured: boolean): Promise<void> {
+  const devices: Device[] = Array.from({ length: count }, (_, index) => cpu({ index, threads: 1 }));
   const { images, labels, weights } = readWorkload(folder);
   const linear = layers.map(([inputs, outputs]) => new nn.Linear(inputs, outputs));
   const plain = new nn.Sequential(linear[0], new nn.ReLU(), linear[1], new nn.ReLU(), linear[2]).to(devices[0]);
@@ -37,19 +38,28 @@ async function trainJob(devices: readonly Device[], batch: number): Promise<void
       bias?.copy_(tensor(weights[i].b, { device: devices[0] }));
     });
   });
-  const model = devices.length === 1 ? plain : dataParallel(plain, { devices });
+  const replicas = count === 1 ? undefined : dataParallel(plain, { devices });
+  const model = replicas ?? plain;
   const optimizer = new optim.Adam(model.parameters(), { lr: learningRate });
-  const x = tensor(images, { device: devices[0] }).view(-1, 784);
-  const y = tensor(labels, { device: devices[0], dtype: "int64" });
   const batches = Math.floor(labels.length / batch);
-  let next = 0;
-  const step = (): Tensor => {
-    const at = (next++ % batches) * batch;
+  const kept = batches * batch;
+  // The data lie where they are used: each device has its part of every batch.
+  const placed = (whole: Tensor): Tensor =>
+    replicas === undefined ? whole : distributeTensor(whole, replicas.mesh, [shard(1)]);
+  const x = placed(tensor(images.subarray(0, kept * 784), { device: devices[0] }).view(batches, batch, 784));
+  const y = placed(tensor(labels.subarray(0, kept), { device: devices[0], dtype: "int64" }).view(batches, batch));
+  const train = (inputs: Tensor, targets: Tensor): Tensor => {
     optimizer.zeroGrad();
-    const loss = nn.functional.crossEntropy(model.forward(x.narrow(0, at, batch)), y.narrow(0, at, batch));
+    const loss = nn.functional.crossEntropy(model.forward(inputs), targets);
     loss.backward();
     optimizer.step();
     return loss;
+  };
+  const trainStep = isCaptured ? capture(train) : train;
+  let next = 0;
+  const step = (): Tensor => {
+    const at = next++ % batches;
+    return trainStep(x.select(0, at), y.select(0, at));
   };
   const losses: number[] = [];
   for (let i = 1; i <= 20; i++) {
@@ -68,8 +78,10 @@ async function trainJob(devices: readonly Device[], batch: number): Promise<void
 const jobs: Readonly<Record<string, () => Promise<void>>> = {
   add: () => addJob(false),
   "add + backward": () => addJob(true),
-  "mlp 128": () => trainJob([cpu({ index: 0, threads: 1 })], 128),
-  "mlp 256": () => trainJob([cpu({ index: 0, threads: 1 })], 256),
-  "mlp 256, 2 actors": () => trainJob([cpu({ index: 0, threads: 1 }), cpu({ index: 1, threads: 1 })], 256),
+  "mlp 128": () => trainJob(1, 128, false),
+  "mlp 256": () => trainJob(1, 256, false),
+  "mlp 256, 2 actors": () => trainJob(2, 256, false),
+  "mlp 256, captured": () => trainJob(1, 256, true),
+  "mlp 256, captured, 2 actors": () => trainJob(2, 256, true),
 };
 await jobs[job]?.();
