@@ -69,6 +69,13 @@ function constantOf(random: Random, type: DType): string {
   return isFloat(type) ? String(random.integer(1, 9) / 2) : String(random.integer(1, 5));
 }
 
+/** Node `id`, or 1 where that is NaN. */
+function withoutNaN(nodes: Node[], id: number, type: DType): number {
+  const isNumber = nodes.push({ op: "eq", type: "bool", args: [id, id] }) - 1;
+  const one = nodes.push({ op: "const", type, value: "1" }) - 1;
+  return nodes.push({ op: "select", type, args: [isNumber, id, one] }) - 1;
+}
+
 /** Appends `count` random operations on what is there; `lanes`: only what runs in vectors. */
 export function growGraph(random: Random, nodes: Node[], count: number, lanes: boolean, use: (id: number) => boolean = () => true): void {
   for (let i = 0; i < count; i++) {
@@ -98,6 +105,8 @@ export function growGraph(random: Random, nodes: Node[], count: number, lanes: b
       else if (type === "bool") op = random.pick(boolBinary);
       else op = random.pick(lanes ? laneIntegerBinary : integerBinary);
       if (op === "pow") b = nodes.push({ op: "const", type, value: String(random.integer(0, 3)) }) - 1;
+      // Which sign a NaN has is left open.
+      if (op === "copysign") b = withoutNaN(nodes, b, type);
       if (["shl", "shr", "sar"].includes(op)) b = nodes.push({ op: "const", type, value: String(random.integer(0, 7)) }) - 1;
       nodes.push({ op, type, args: [a, b] });
     }

@@ -7,6 +7,7 @@ import type { OpenGpu } from "./adapter.ts";
 import { Buffers, granularity } from "./buffers.ts";
 import { Launcher, type LoopLaunch } from "./launcher.ts";
 import type { Pump } from "./pump.ts";
+import { softmax, softmaxRoutines } from "./routines/softmax.ts";
 import { sort } from "./routines/sort.ts";
 import type { Statistics } from "./spec.ts";
 import { Staging } from "./staging.ts";
@@ -41,7 +42,10 @@ export class GpuBackend implements Backend {
     this.#gpu = gpu;
     this.#stream = new Stream(gpu, pump);
     const turn = (): void => { pump.turn(); };
-    this.#buffers = new Buffers(gpu, memoryLimit, { turn, flush: () => { this.#stream.flush(); } });
+    this.#buffers = new Buffers(gpu, memoryLimit, turn, () => {
+      this.#stream.flush();
+      this.#launcher.forgetGroups();
+    });
     this.#launcher = new Launcher(gpu, this.#buffers, this.#stream, turn);
   }
 
@@ -64,6 +68,7 @@ export class GpuBackend implements Backend {
   prepare(kernel: Kernel): Prepared {
     if (kernel.kind === "loop") return new PreparedKernel(kernel, this.#launcher.loop(kernel));
     if (kernel.name === "sort") return new PreparedKernel(kernel, sort(kernel, this));
+    if (softmaxRoutines.includes(kernel.name)) return new PreparedKernel(kernel, softmax(kernel, this.#launcher));
     throw new DeviceError(`the GPU device has no routine "${kernel.name}"`);
   }
 
@@ -133,6 +138,8 @@ export class GpuBackend implements Backend {
   }
 
   statistics(): Statistics {
-    return { adapter: this.#gpu.name, schedule: this.#gpu.schedule, launches: this.#launcher.launches, compiled: this.#launcher.compiled };
+    const { name: adapter, schedule } = this.#gpu;
+    const { launches, compiled } = this.#launcher;
+    return { adapter, schedule, launches, compiled };
   }
 }

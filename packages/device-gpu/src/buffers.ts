@@ -1,4 +1,4 @@
-/** The device's memory: one GPU buffer a block, taken from and given back to lists by size, within a budget of bytes. */
+/** The device's memory: one GPU buffer a block, from and to lists by size, within a budget of bytes. */
 import { BackendOutOfMemory } from "@troupe/core/device";
 import type { OpenGpu } from "./adapter.ts";
 
@@ -16,8 +16,6 @@ export interface Block {
   bytes: number;
   /** The batch of commands that used it last. */
   batch: number;
-  /** Forgets the bind groups that hold the buffer. */
-  readonly forget: Set<() => void>;
 }
 
 /** The size class of `bytes`: four to a power of two, so that at most a fifth is wasted. */
@@ -31,7 +29,7 @@ export class Buffers {
   readonly #gpu: OpenGpu;
   readonly #limit: number;
   readonly #turn: () => void;
-  readonly #flush: () => void;
+  readonly #letGo: () => void;
   readonly #blocks: (Block | undefined)[] = [];
   readonly #freeNumbers: number[] = [];
   readonly #pool = new Map<number, Block[]>();
@@ -41,13 +39,14 @@ export class Buffers {
 
   /**
    * @param limit bytes that all buffers may take together.
-   * @param turn lets Dawn report what went wrong; `flush` submits the commands that name buffers.
+   * @param turn lets Dawn report what went wrong.
+   * @param letGo called before buffers are destroyed: nothing may name them any more.
    */
-  constructor(gpu: OpenGpu, limit: number, { turn, flush }: { readonly turn: () => void; readonly flush: () => void }) {
+  constructor(gpu: OpenGpu, limit: number, turn: () => void, letGo: () => void) {
     this.#gpu = gpu;
     this.#limit = limit;
     this.#turn = turn;
-    this.#flush = flush;
+    this.#letGo = letGo;
   }
 
   /** Bytes of buffers that wait for reuse. */
@@ -116,19 +115,18 @@ export class Buffers {
       throw new BackendOutOfMemory(`the GPU has no room for ${bytes} bytes`);
     }
     this.#total += size;
-    return { buffer, size, serial: ++this.#serials, bytes, batch: -1, forget: new Set() };
+    return { buffer, size, serial: ++this.#serials, bytes, batch: -1 };
   }
 
   /** Gives at least `bytes` of the pool back to the GPU, as far as there are. */
   #trim(bytes: number): void {
     if (this.#pooled === 0) return;
-    this.#flush();
+    this.#letGo();
     let left = bytes;
     for (const [size, list] of this.#pool) {
       while (left > 0 && list.length > 0) {
         const block = list.pop();
         if (block === undefined) break;
-        for (const forget of block.forget) forget();
         block.buffer.destroy();
         this.#total -= size;
         this.#pooled -= size;

@@ -14,13 +14,29 @@ const teamSteps = 128;
 const teamPoints = 1 << 16;
 
 /** A shader with what it needs to run. */
-interface Program {
+export interface Program {
   readonly shader: Shader;
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  /** By the buffers' serial numbers. */
   readonly groups: Map<string, GPUBindGroup>;
 }
 
+/** What one launch of a program is about. */
+export interface Arguments {
+  /** By binding. */
+  readonly blocks: readonly Block[];
+  readonly groups: number;
+  /** The message's words, and the `count` of them from `at` on that the program reads. */
+  readonly words: Int32Array;
+  readonly at: number;
+  readonly count: number;
+  /** Points of the non-reduced axes: the word behind those. */
+  readonly points: number;
+}
+
+/** Bind groups that a program keeps. */
+const groupLimit = 256;
 
 export class Launcher {
   readonly #gpu: OpenGpu;
@@ -29,6 +45,7 @@ export class Launcher {
   readonly #turn: () => void;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #programs: Program[] = [];
   #launches = 0;
 
   /** @param turn lets Dawn report what went wrong. */
@@ -72,16 +89,24 @@ export class Launcher {
       raise(this.#gpu);
       this.#pipelines.set(shader.code, pipeline);
     }
-    return { shader, pipeline, layout, groups: new Map() };
+    const program: Program = { shader, pipeline, layout, groups: new Map() };
+    this.#programs.push(program);
+    return program;
   }
 
-  /** Issues `program` over `groups` workgroups. `blocks` go by binding. */
-  run(program: Program, blocks: readonly Block[], groups: number, words: Int32Array, at: number, count: number, points: number): Fault | undefined {
+  /** Lets go of all bind groups, and so of the buffers that they hold. */
+  forgetGroups(): void {
+    for (const { groups } of this.#programs) groups.clear();
+  }
+
+  /** Issues a launch; a kernel with checks is waited for. @returns the fault that it reported, if it did. */
+  run(program: Program, { blocks, groups, words, at, count, points }: Arguments): Fault | undefined {
+    const { pipeline, shader } = program;
     const x = Math.min(groups, maxGroups);
     const y = Math.ceil(groups / x);
-    this.#stream.launch({ pipeline: program.pipeline, bindGroup: this.#group(program, blocks), blocks, x, y }, words, at, count, points);
+    this.#stream.launch({ pipeline, bindGroup: this.#group(program, blocks), blocks, x, y }, words, at, count, points);
     this.#launches++;
-    if (!program.shader.faults) return undefined;
+    if (!shader.faults) return undefined;
     const fault = this.#stream.takeFault();
     if (fault === undefined) return undefined;
     return { code: faultCodes[fault.code - 1], detail: fault.detail };
@@ -116,8 +141,8 @@ export class Launcher {
       group = this.#gpu.device.createBindGroup({
         layout, entries: blocks.map(({ buffer }, binding) => ({ binding, resource: { buffer } })),
       });
+      if (groups.size >= groupLimit) groups.clear();
       groups.set(key, group);
-      for (const block of blocks) block.forget.add(() => groups.delete(key));
     }
     return group;
   }
@@ -171,7 +196,7 @@ export class LoopLaunch {
   }
 
   #launch(program: Program, groups: number, words: Int32Array, at: number, points: number): Fault | undefined {
-    return this.#launcher.run(program, this.#blocks, groups, words, at, this.#words, points);
+    return this.#launcher.run(program, { blocks: this.#blocks, groups, words, at, count: this.#words, points });
   }
 
   /** Lists the blocks by binding. @returns which operands share one, in a word; empty when none does. */

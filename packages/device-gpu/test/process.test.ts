@@ -4,18 +4,18 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
-const script = fileURLToPath(new URL("scripts/ending.ts", import.meta.url));
+const script = (name: string): string => fileURLToPath(new URL(`scripts/${name}.ts`, import.meta.url));
 
 interface Outcome {
   /** The exit code, or the signal that ended it. */
-  readonly end: number | NodeJS.Signals | null;
+  readonly end: number | string | null;
   readonly out: string;
   readonly errors: string;
 }
 
-/** Runs the script to its end; `signal` is sent once it says that it is ready. */
-async function run(ending: string, signal?: NodeJS.Signals): Promise<Outcome> {
-  const child = spawn(process.execPath, [script, ending], { timeout: 20_000, killSignal: "SIGKILL" });
+/** Runs a script to its end; `signal` is sent once it says that it is ready. */
+async function run(ending: string, signal?: NodeJS.Signals, name = "ending"): Promise<Outcome> {
+  const child = spawn(process.execPath, [script(name), ending], { timeout: 20_000, killSignal: "SIGKILL" });
   let out = "";
   let errors = "";
   child.stdout.on("data", (chunk: Buffer) => {
@@ -55,5 +55,11 @@ describe(`a process that uses the GPU device on ${adapterName}`, { timeout: 30_0
 
   test.each(["SIGINT", "SIGTERM"] as const)("ends at %s", async (signal) => {
     expect(await run("signal", signal)).toEqual({ end: signal, out: "ready\n", errors: "" });
+  });
+
+  test("hears at the next read that the GPU is lost", async () => {
+    const { end, out } = await run("", undefined, "loss");
+    expect(out).toMatch(/^7\nlost: /);
+    expect(end).toBe(0);
   });
 });

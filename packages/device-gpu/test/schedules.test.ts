@@ -47,6 +47,8 @@ describe.each([["software", devices[0]], ["gpu", devices[1]]] as const)(`the %s 
     expect(difference(device, [whole], (a) => a.argmax(1))).toBe(0);
     expect(difference(device, [whole], (a) => a.argmin(1))).toBe(0);
     expect(difference(device, [x], (a) => a.softmax(1))).toBeLessThan(1e-6);
+    expect(difference(device, [x], (a) => a.softmax(0))).toBeLessThan(1e-6);
+    expect(difference(device, [x.view(5, 7, 100)], (a) => a.logSoftmax(1))).toBeLessThan(1e-5);
     expect(difference(device, [x], (a) => a.cumsum(1))).toBeLessThan(1e-3);
   });
 });

@@ -123,7 +123,7 @@ export function failureError(device: string, failure: Failure, op: string | unde
     case "division-by-zero":
       return new ValueError(`ZeroDivisionError: integer division or modulo by zero${said}`, { ...place, remedy });
     case "value-out-of-range":
-      return new ValueError(`value ${failure.detail} is out of range${said}`, { ...place, remedy });
+      return new ValueError(`value ${floatOf(failure.detail)} is out of range${said}`, { ...place, remedy });
     case "out-of-memory":
       return new OutOfMemoryError(`out of memory: ${failure.detail >>> 0} bytes could not be allocated${said}`, {
         ...place,
@@ -146,6 +146,16 @@ export function failureError(device: string, failure: Failure, op: string | unde
     case "none":
       return new InternalError("a failure without a record", place);
   }
+}
+
+/** The float32 whose bits a check gave as its detail, as short as it can be told from its neighbours. */
+function floatOf(bits: number): string {
+  const [value] = new Float32Array(Int32Array.of(bits).buffer);
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return String(short);
+  }
+  return String(value);
 }
 
 /** The error of a read or fence that was in flight when the actor died. */

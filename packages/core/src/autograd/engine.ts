@@ -2,13 +2,14 @@
  * The backward engine: walks the graph from its roots in reverse order of creation, without recursion, hands each node the sum of
  * what arrived at it, and frees what it made and nobody keeps.
  */
-import { AutogradError, DeviceError, ShapeError } from "../errors.ts";
-import { assertOptions } from "../ops/arguments.ts";
+import { AutogradError, DeviceError, DTypeError, ShapeError } from "../errors.ts";
+import { assertOptions, shown } from "../arguments.ts";
 import { hold } from "../tensor/memory.ts";
 import { collectStorages, nextBirth } from "../tensor/value.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Memory } from "../tensor/value.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
+import { isTensor } from "../tensor/tensor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AccumulateGrad } from "./accumulate.ts";
 import { enableGrad, noGrad } from "./mode.ts";
@@ -64,6 +65,7 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | reado
   assertOptions("grad", options, ["retainGraph", "createGraph", "gradOutputs", "allowUnused"]);
   const { gradOutputs = [], allowUnused = false } = options;
   const targets = list(inputs).map((input) => {
+    assertTensor("grad", "inputs", input);
     const { edge } = input;
     if (edge === undefined) throw new AutogradError("One of the differentiated Tensors does not require grad");
     return edge;
@@ -81,6 +83,10 @@ function list<T>(x: T | readonly T[]): readonly T[] {
   return Array.isArray(x) ? (x as readonly T[]) : [x as T];
 }
 
+function assertTensor(op: string, name: string, x: unknown): void {
+  if (!isTensor(x)) throw new DTypeError(`${op}(): argument '${name}' must be Tensor, not ${shown(x)}`, { op });
+}
+
 interface Root {
   readonly edge: Edge;
   readonly gradient: Tensor;
@@ -89,6 +95,7 @@ interface Root {
 function rootsOf(roots: readonly Tensor[], gradients: readonly (Tensor | undefined)[]): Root[] {
   if (gradients.length > roots.length) throw new AutogradError(`got ${roots.length} tensors and ${gradients.length} gradients`);
   return roots.map((root, i) => {
+    assertTensor("backward", "tensors", root);
     const { edge } = root;
     if (edge === undefined) throw new AutogradError(`element ${i} of tensors does not require grad and does not have a grad_fn`);
     const given = gradients[i];

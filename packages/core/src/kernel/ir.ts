@@ -48,8 +48,8 @@ export type CompareOp = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
  * - `cast`: conversion to `type` (float to integer truncates and saturates, NaN gives 0; to bool is `!= 0`).
  * - `bitcast`: float32 to int32 and back.
  * - `select`: args are condition (bool), value if true, value if false.
- * - `check`: args are a bool that must hold and an int32 detail; when it fails the launch reports fault `code` with the detail and
- *   goes on (its outputs will be discarded). It has no value; it is evaluated although nobody names it.
+ * - `check`: args are a bool that must hold and an int32 detail (for `value-out-of-range` the bits of a float32); when it fails
+ *   the launch reports fault `code` with the detail and goes on (its outputs will be discarded). It has no value; it is evaluated although nobody names it.
  */
 export type Node =
   | { readonly op: "const"; readonly type: DType; readonly value: string }

@@ -68,7 +68,7 @@ const LOWEST_LOG = -100;
 /** Input is a probability: one outside of [0, 1] fails on the device. */
 export const binaryCrossEntropyOp = defineElementwise("binaryCrossEntropy", {
   kernel: (x, t) => {
-    x.graph.check(x.ge(0).and(x.le(1)), x.cast("int32"), "value-out-of-range");
+    x.graph.check(x.ge(0).and(x.le(1)), x.cast("float32").bitcast("int32"), "value-out-of-range");
     const miss = x.neg().log1p().max(LOWEST_LOG);
     const hit = x.log().max(LOWEST_LOG);
     return t.sub(1).mul(miss).sub(t.mul(hit));

@@ -51,7 +51,7 @@ const rootKernel = elementwise({
   name: "checkedSqrt", inputs: ["float32"], overwrites: true,
   body: [
     load(0), { op: "const", type: "float32", value: "0" }, { op: "ge", type: "bool", args: [0, 1] },
-    { op: "cast", type: "int32", args: [0] },
+    { op: "bitcast", type: "int32", args: [0] },
     { op: "check", type: "bool", args: [2, 3], code: "value-out-of-range" },
     { op: "sqrt", type: "float32", args: [0] },
   ],

@@ -26,7 +26,9 @@ export function declareArguments({ axes }: LoopKernel, batch: string): string[] 
 }
 
 /** The module around `lines`, and what the launcher wants to know of it. */
-export function matmulShader(kernel: LoopKernel, size: number, elements: readonly [string, string], lines: readonly string[], declarations = ""): Shader {
+export function matmulShader(
+  kernel: LoopKernel, size: number, elements: readonly [string, string], lines: readonly string[], declarations = "",
+): Shader {
   const code = withLibrary(`@group(0) @binding(0) var<storage, read> a: array<${elements[0]}>;
 @group(0) @binding(1) var<storage, read> b: array<${elements[1]}>;
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;

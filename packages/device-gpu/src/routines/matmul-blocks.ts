@@ -22,7 +22,8 @@ export function printBlocks(kernel: LoopKernel, a: Reading, b: Reading, size: nu
   const { axes } = kernel;
   const [m, n] = [wordOf(6 + axes - 3), wordOf(6 + axes - 2)];
   const lines = [
-    `let down = (u32(${m}) + ${blockSize - 1}u) / ${blockSize}u;`, `let across = (u32(${n}) + ${blockSize - 1}u) / ${blockSize}u;`,
+    `let down = (u32(${m}) + ${blockSize - 1}u) / ${blockSize}u;`,
+    `let across = (u32(${n}) + ${blockSize - 1}u) / ${blockSize}u;`,
     `let block = (group.y * groups.x + group.x) * ${size}u + lane;`,
     "var batch = block / (down * across);", "let place = block % (down * across);",
     // Blocks behind the last batch compute nothing that is kept; the index words behind the arguments count the points.
@@ -31,14 +32,18 @@ export function printBlocks(kernel: LoopKernel, a: Reading, b: Reading, size: nu
     `let row = i32(place / across) * ${blockSize};`, `let column = i32(place % across) * ${blockSize};`,
   ];
   // Rows and columns beyond the edge repeat the last one, and are not stored.
-  for (const r of rows) lines.push(`let a${r + 1} = a0 + min(row + ${r}, m - 1) * am;`, `let b${r + 1} = b0 + min(column + ${r}, n - 1) * bn;`);
+  for (const r of rows) {
+    lines.push(`let a${r + 1} = a0 + min(row + ${r}, m - 1) * am;`, `let b${r + 1} = b0 + min(column + ${r}, n - 1) * bn;`);
+  }
   for (const r of rows) for (const q of quads) lines.push(`var s${r}${q} = vec4f();`);
   lines.push("let whole = k & ~3;", "for (var p = 0; p < whole; p += 4) {", ...readA(a), ...readB(b));
   for (const x of lanes) {
     for (const r of rows) for (const q of quads) lines.push(`s${r}${q} += x${r}.${x} * y${lanes.indexOf(x)}${q};`);
   }
   lines.push("}");
-  lines.push("for (var p = whole; p < k; p++) {", ...readOne(a, b), ...rows.flatMap((r) => quads.map((q) => `s${r}${q} += x${r} * y${q};`)), "}");
+  lines.push("for (var p = whole; p < k; p++) {", ...readOne(a, b));
+  for (const r of rows) for (const q of quads) lines.push(`s${r}${q} += x${r} * y${q};`);
+  lines.push("}");
   for (const r of rows) {
     lines.push(`if (kept && row + ${r} < m) {`, `let at = c0 + (row + ${r}) * cm + column * cn;`);
     for (const q of quads) {
@@ -72,14 +77,16 @@ function readA(reading: Reading): string[] {
 function readB(reading: Reading): string[] {
   switch (reading) {
     case "other":
-      return lanes.flatMap((_, i) => quads.map((q) => `let y${i}${q} = b[u32(b0 + min(column + ${4 * q}, n - 4) + (p + ${i}) * bk) >> 2u];`));
+      return lanes.flatMap((_, i) => quads.map((q) =>
+        `let y${i}${q} = b[u32(b0 + min(column + ${4 * q}, n - 4) + (p + ${i}) * bk) >> 2u];`));
     case "one":
       return lanes.flatMap((_, i) => quads.map((q) =>
         `let y${i}${q} = vec4f(${lanes.map((_x, j) => `b[u32(b${4 * q + j + 1} + (p + ${i}) * bk)]`).join(", ")});`));
     case "k":
       return [
         ...rows.map((j) => `let w${j} = b[u32(b${j + 1} + p) >> 2u];`),
-        ...lanes.flatMap((x, i) => quads.map((q) => `let y${i}${q} = vec4f(${[0, 1, 2, 3].map((j) => `w${4 * q + j}.${x}`).join(", ")});`)),
+        ...lanes.flatMap((x, i) => quads.map((q) =>
+          `let y${i}${q} = vec4f(${[0, 1, 2, 3].map((j) => `w${4 * q + j}.${x}`).join(", ")});`)),
       ];
   }
 }
@@ -90,6 +97,9 @@ function readOne(a: Reading, b: Reading): string[] {
     reading === "one" ? `${name}[${at}]` : `${name}[(${at}) >> 2u][(${at}) & 3u]`;
   return [
     ...rows.map((r) => `let x${r} = ${element("a", a, `u32(a${r + 1} + p * ak)`)};`),
-    ...quads.map((q) => `let y${q} = vec4f(${[0, 1, 2, 3].map((j) => element("b", b, `u32(b${4 * q + j + 1} + p * bk)`)).join(", ")});`),
+    ...quads.map((q) => {
+      const four = [0, 1, 2, 3].map((j) => element("b", b, `u32(b${4 * q + j + 1} + p * bk)`));
+      return `let y${q} = vec4f(${four.join(", ")});`;
+    }),
   ];
 }

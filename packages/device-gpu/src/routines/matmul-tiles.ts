@@ -21,7 +21,8 @@ export function printTiles(kernel: LoopKernel, tile: number, aAlongK: boolean, b
   const invocations = side * side;
   const lines = [
     `let down = (u32(${m}) + ${tile - 1}u) / ${tile}u;`, `let across = (u32(${n}) + ${tile - 1}u) / ${tile}u;`,
-    "let index = group.y * groups.x + group.x;", "var batch = index / (down * across);", "let place = index % (down * across);",
+    "let index = group.y * groups.x + group.x;",
+    "var batch = index / (down * across);", "let place = index % (down * across);",
     ...declareArguments(kernel, "batch"),
     `let row = i32(place / across) * ${tile};`, `let column = i32(place % across) * ${tile};`,
     `let y = i32(lane / ${side}u);`, `let x = i32(lane % ${side}u);`,
@@ -31,9 +32,11 @@ export function printTiles(kernel: LoopKernel, tile: number, aAlongK: boolean, b
   // Neighbours of a workgroup read neighbours in memory.
   const copy = (name: string, alongK: boolean, first: string, limit: string, stride: string, kStride: string): void => {
     lines.push(`for (var i = i32(lane); i < ${tile * depth}; i += ${invocations}) {`);
+    // Beyond the edges there are zeros.
     lines.push(alongK ? `let q = i % ${depth}; let r = i / ${depth};` : `let q = i / ${tile}; let r = i % ${tile};`);
     lines.push("var value = 0.0f;",
-      `if (${first} + r < ${limit} && p + q < k) { value = ${name}[u32(${name}0 + (${first} + r) * ${stride} + (p + q) * ${kStride})]; }`,
+      `if (${first} + r < ${limit} && p + q < k) {`,
+      `value = ${name}[u32(${name}0 + (${first} + r) * ${stride} + (p + q) * ${kStride})];`, "}",
       `shared_${name}[q * ${tile} + r] = value;`, "}");
   };
   copy("a", aAlongK, "row", "m", "am", "ak");

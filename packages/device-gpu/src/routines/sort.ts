@@ -63,8 +63,9 @@ export function sort(kernel: RoutineKernel, memory: Bytes): {
       const sizes = Array.from(words.subarray(at + 6, at + 6 + axes));
       if (sizes.includes(0)) return undefined;
       const operands = ([dtype, dtype, "int64"] as const).map((type, i) => {
-        const strides = at + 6 + axes + i * axes;
-        return new Operand(block(words[at + 2 * i]), words[at + 2 * i + 1], type, sizes, Array.from(words.subarray(strides, strides + axes)));
+        const stridesAt = at + 6 + axes + i * axes;
+        const strides = Array.from(words.subarray(stridesAt, stridesAt + axes));
+        return new Operand(block(words[at + 2 * i]), words[at + 2 * i + 1], type, sizes, strides);
       });
       const [input, values, places] = operands;
       for (const { block: from, start, bytes } of operands) memory.readInto(from, start, bytes);

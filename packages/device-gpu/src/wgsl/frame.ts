@@ -243,7 +243,10 @@ ${this.lines.join("\n")}
         ? ["i32(old)", (v) => `u32(${v})`]
         : [
           type === "bool" ? `(((old >> ${shift}) & 0xffu) != 0u)` : `i32((old >> ${shift}) & 0xffu)`,
-          (v) => `(old & ~(0xffu << ${shift})) | ((${type === "bool" ? `select(0u, 1u, ${v})` : `(u32(${v}) & 0xffu)`}) << ${shift})`,
+          (v) => {
+            const byte = type === "bool" ? `select(0u, 1u, ${v})` : `(u32(${v}) & 0xffu)`;
+            return `(old & ~(0xffu << ${shift})) | (${byte} << ${shift})`;
+          },
         ];
     this.lines.push("loop {", `let old = atomicLoad(&b${binding}[${word}]);`,
       `let joined = ${write(join(read))};`,

@@ -30,7 +30,8 @@ export function printPoints(kernel: LoopKernel, bindings: Bindings): Shader {
   const { serial } = frame;
   if (serial) lines.push(`for (var index = 0u; index < ${frame.points}; index++) {`);
   else {
-    lines.push(`let index = (group.y * groups.x + group.x) * ${groupSize}u + lane;`, `if (index >= ${frame.points}) { return; }`);
+    lines.push(`let index = (group.y * groups.x + group.x) * ${groupSize}u + lane;`);
+    lines.push(`if (index >= ${frame.points}) { return; }`);
   }
   lines.push("var point = index;");
   frame.unravel("point", 0, outer);
@@ -38,7 +39,9 @@ export function printPoints(kernel: LoopKernel, bindings: Bindings): Shader {
     frame.stores("body", outer, frame.nodes(kernel.body, outer));
   } else {
     frame.declareAccumulators();
-    for (let axis = outer; axis < kernel.axes; axis++) lines.push(`for (var i${axis} = 0i; i${axis} < ${frame.size(axis)}; i${axis}++) {`);
+    for (let axis = outer; axis < kernel.axes; axis++) {
+      lines.push(`for (var i${axis} = 0i; i${axis} < ${frame.size(axis)}; i${axis}++) {`);
+    }
     const names = frame.nodes(kernel.body, kernel.axes);
     frame.step(names);
     frame.stores("body", kernel.axes, names);
@@ -59,16 +62,18 @@ const monoids: readonly string[] = ["add", "mul", "max", "min", "and", "or", "xo
  * How partial results of a reduction join, as a list of nodes and the accumulators' places in it; undefined for a scan,
  * and where a step is no such op of the accumulator and a value free of accumulators.
  */
-function combination(kernel: LoopKernel): { readonly body: readonly Node[]; readonly out: readonly number[] } | undefined {
+function combination(kernel: LoopKernel): LoopKernel["combine"] {
   const { body, combine, accumulators } = kernel;
-  if (kernel.reduced === 0 || accumulators.length === 0 || kernel.stores.some(({ at }) => at === "body")) return undefined;
+  if (kernel.reduced === 0 || accumulators.length === 0) return undefined;
+  if (kernel.stores.some(({ at }) => at === "body")) return undefined;
   if (combine !== undefined) return combine;
   const touched: boolean[] = [];
   for (const node of body) {
-    const used = [
-      ...("args" in node ? node.args : []),
-      ...(node.op === "load" ? [...(node.indirect ?? []).map(({ value }) => value), ...(node.guard === undefined ? [] : [node.guard])] : []),
-    ];
+    const used: number[] = "args" in node ? [...node.args] : [];
+    if (node.op === "load") {
+      used.push(...(node.indirect ?? []).map(({ value }) => value));
+      if (node.guard !== undefined) used.push(node.guard);
+    }
     touched.push(node.op === "acc" || used.some((id) => touched[id]));
   }
   const joined: Node[] = [];
@@ -111,18 +116,24 @@ export function printTeams(kernel: LoopKernel, bindings: Bindings): Shader | und
   frame.step(frame.nodes(kernel.body, kernel.axes));
   lines.push("}");
   const all = kernel.accumulators.map((_, i) => i);
-  for (const i of all) lines.push(`shared${i}[lane] = ${kernel.accumulators[i].type === "bool" ? `select(0u, 1u, acc${i})` : `acc${i}`};`);
+  for (const i of all) lines.push(share(kernel, i));
   lines.push(`for (var width = ${teamSize / 2}u; width > 0u; width = width / 2u) {`, "workgroupBarrier();", "if (lane < width) {");
   for (const i of all) lines.push(`let other${i} = ${fetch(kernel, i, "lane + width")};`);
   const names = frame.nodes(combine.body, 0);
   combine.out.forEach((value, i) => lines.push(`acc${i} = ${names[value]};`));
-  for (const i of all) lines.push(`shared${i}[lane] = ${kernel.accumulators[i].type === "bool" ? `select(0u, 1u, acc${i})` : `acc${i}`};`);
+  for (const i of all) lines.push(share(kernel, i));
   lines.push("}", "}", "if (lane == 0u) {");
   frame.stores("epilogue", outer, frame.nodes(kernel.epilogue, outer));
   lines.push("}");
   const declarations = kernel.accumulators.map(({ type }, i) =>
     `var<workgroup> shared${i}: array<${type === "bool" ? "u32" : valueType(type)}, ${teamSize}>;`);
-  return { code: frame.module(teamSize, declarations.join("\n")), written: frame.written, faults: frame.hasChecks, pointsPerGroup: 1 };
+  const code = frame.module(teamSize, declarations.join("\n"));
+  return { code, written: frame.written, faults: frame.hasChecks, pointsPerGroup: 1 };
+}
+
+/** Bools are words in shared memory. */
+function share(kernel: LoopKernel, i: number): string {
+  return `shared${i}[lane] = ${kernel.accumulators[i].type === "bool" ? `select(0u, 1u, acc${i})` : `acc${i}`};`;
 }
 
 function fetch(kernel: LoopKernel, i: number, at: string): string {
