@@ -9,7 +9,8 @@ export { allocate, collectStorages, LocalValue, type Executor, type Memory, type
 export { isHeld } from "./tensor/memory.ts";
 export { inBatchRows, type BatchRows } from "./tensor/generator.ts";
 export { device, type Device } from "./actor/device.ts";
-export { noteWrite } from "./actor/tape.ts";
+export { taping } from "./actor/tape.ts";
+export type { Property } from "./actor/notes.ts";
 export { group, type Group, type CollectiveOperand } from "./actor/groups.ts";
 export type { ReductionName } from "./actor/protocol.ts";
 export { Graph, type Expr } from "./kernel/build.ts";

@@ -84,6 +84,22 @@ test("a CNN with dropout on three devices, some of the strategies; the trace has
   expect(traceEvents.filter(({ ph, name }) => ph === "X" && name.startsWith("matmul")).length).toBeGreaterThan(0);
 }, 60_000);
 
+test.each([
+  ["two GPU devices", ["gpu", "gpu"], ["data", "gpipe"]],
+  ["a CPU device and a GPU device", ["cpu", "gpu"], ["data", "layerwise", "1f1b"]],
+])("%s: the same numbers, and the formulas' bytes", async (_devices, kinds, strategies) => {
+  const howLong = "--batch 64 --epochs 1 --steps 1";
+  const what = `--devices ${kinds.join(",")} --strategies ${strategies.join(",")}`;
+  const rows = rowsOf(await compare(...`${what} ${howLong}`.split(" ")));
+  expect(rows).toHaveLength(1 + strategies.length);
+  for (const [, , , , , , memory, [counted, predicted], , [gradients, parameters]] of rows.slice(1)) {
+    expect(memory.map((text) => text.replace(/:.*/, ""))).toEqual(kinds);
+    expect(counted).toBe(predicted);
+    expect(Number(gradients)).toBeLessThan(1e-5);
+    expect(Number(parameters)).toBeLessThan(1e-4);
+  }
+}, 120_000);
+
 test("--help lists the options", async () => {
   const { stdout } = await run(process.execPath, [script, "--help"]);
   const names = ["model", "dropout", "strategies", "devices", "batch", "microbatches", "steps", "epochs", "lr", "seed"];

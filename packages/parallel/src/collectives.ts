@@ -62,8 +62,8 @@ function whole(value: LocalValue): CollectiveOperand {
 }
 
 /**
- * Reduces whole storages in place, in one message. `values`: for each value one storage a rank, all of one size and
- * dtype.
+ * Reduces whole storages in place, in few messages. `values`: for each value one storage a rank, all of one size;
+ * `dtype` is that of all.
  */
 export function reduceStorages(
   group: Group,

@@ -1,5 +1,5 @@
 /** The executor of sharded values: each op runs on every device's part, after operands that do not fit were moved. */
-import { copyInto, device as deviceOf, DeviceError, local, TroupeError } from "@troupe/core/executor";
+import { copyInto, device as deviceOf, DeviceError, local, taping, TroupeError } from "@troupe/core/executor";
 import type { Executor, LocalValue, Meta, Op, Value } from "@troupe/core/executor";
 import { decide } from "./decide.ts";
 import type { Plan } from "./decide.ts";
@@ -57,6 +57,8 @@ function operandOf(value: Value | number, mesh: DeviceMesh, op: string): Operand
   }
   const own = value as LocalValue;
   own.assertLive(op);
+  // What is captured is issued again when the value may have changed: nothing is kept from one time to the next.
+  if (taping !== undefined) return everywhere(own, mesh);
   const { note } = own;
   if (note instanceof Sight && note.isOf(own, mesh)) return note.value;
   const sight = new Sight(own, mesh);

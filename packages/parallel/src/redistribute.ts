@@ -171,7 +171,9 @@ export function settleAll(values: readonly ShardedValue[]): void {
       bucket.members.push(memory);
     });
   }
-  for (const { mesh, axis, dtype, reduction, members } of buckets.values()) {
+  // Axis by axis, as `ShardedValue.settle` does: a sum over two axes must not depend on what else is in the list.
+  const inOrder = [...buckets.values()].sort((a, b) => a.axis - b.axis);
+  for (const { mesh, axis, dtype, reduction, members } of inOrder) {
     for (const { ranks, group } of mesh.lines(axis)) {
       const storages = members.map((memory) => ranks.map((rank) => memory.storages[rank]));
       reduceStorages(group, storages, dtype, reduction);

@@ -1,11 +1,12 @@
 /** The sharded value: one local value a device, and how they make up the whole. */
-import { InternalError, noteWrite } from "@troupe/core/executor";
+import { InternalError, taping } from "@troupe/core/executor";
 import type {
   Device,
   DType,
   Executor,
   LocalValue,
   Memory,
+  Property,
   ReductionName,
   Shape,
   Storage,
@@ -14,6 +15,8 @@ import type {
 import { reduceStorages } from "./collectives.ts";
 import type { Layout } from "./layout.ts";
 import { replicate } from "./placement.ts";
+
+type Pending = readonly (ReductionName | undefined)[];
 
 /**
  * The storages of a sharded value, one a device, shared by the value's views. A reduction that is still pending (a
@@ -24,25 +27,51 @@ export class ShardedMemory implements Memory {
   readonly storages: readonly Storage[];
   readonly dtype: DType;
   version = 0;
-  /** What is pending along each axis of the mesh. */
-  pending: readonly (ReductionName | undefined)[];
-  /** Counts reductions finished: layouts that say "partial" are old when it has grown. */
+  /** Counts changes of what is pending: layouts that were worked out before are old. */
   epoch = 0;
+  #pending: Pending;
+
+  /** A captured step begins and finishes reductions each time. */
+  static readonly #pendingState: Property<ShardedMemory, Pending> = {
+    get: (memory) => memory.#pending,
+    set: (memory, pending) => {
+      if (memory.#pending !== pending) memory.pending = pending;
+    },
+    isSame: (a, b) => a.every((reduction, axis) => reduction === b[axis]),
+    isOver: ({ disposed }) => disposed,
+  };
 
   constructor(layout: Layout, locals: readonly LocalValue[]) {
     this.storages = locals.map(({ storage }) => storage);
     this.dtype = layout.dtype;
-    this.pending = layout.pending;
+    taping?.notes.change(this, ShardedMemory.#pendingState);
+    this.#pending = layout.pending;
+  }
+
+  /** What is pending along each axis of the mesh. */
+  get pending(): Pending {
+    this.noteRead();
+    return this.#pending;
+  }
+
+  set pending(pending: Pending) {
+    taping?.notes.change(this, ShardedMemory.#pendingState);
+    this.#pending = pending;
+    this.epoch++;
   }
 
   get birth(): number {
     return this.storages[0].birth;
   }
 
+  /** For a captured step: what is pending decides what it does. */
+  noteRead(): void {
+    taping?.notes.read(this, ShardedMemory.#pendingState);
+  }
+
   /** Notes that the reduction along `axis` was finished. */
   finish(axis: number): void {
     this.pending = this.pending.with(axis, undefined);
-    this.epoch++;
   }
 
   dispose(): void {
@@ -60,6 +89,8 @@ export class ShardedValue implements Value {
   readonly locals: readonly LocalValue[];
   /** A view whose elements had to be moved: what is written to it would not reach what it is a view of. */
   readonly isDetached: boolean;
+  /** How it lies with nothing finished, and how it lies now. */
+  readonly #given: Layout;
   #layout: Layout;
   #epoch: number;
 
@@ -69,7 +100,7 @@ export class ShardedValue implements Value {
     memory = new ShardedMemory(layout, locals),
     isDetached = false,
   ) {
-    this.#layout = layout;
+    this.#given = this.#layout = layout;
     this.locals = locals;
     this.memory = memory;
     this.isDetached = isDetached;
@@ -78,14 +109,15 @@ export class ShardedValue implements Value {
 
   /** How it lies now. */
   get layout(): Layout {
+    this.memory.noteRead();
     if (this.#epoch !== this.memory.epoch) this.#refresh();
     return this.#layout;
   }
 
   #refresh(): void {
     const { pending, epoch } = this.memory;
-    this.#layout = this.#layout.placed(
-      this.#layout.placements.map((placement, axis) =>
+    this.#layout = this.#given.placed(
+      this.#given.placements.map((placement, axis) =>
         placement.kind === "partial" && pending[axis] === undefined ? replicate() : placement,
       ),
     );
@@ -113,7 +145,7 @@ export class ShardedValue implements Value {
   }
 
   set version(version: number) {
-    noteWrite(this.memory);
+    taping?.wrote(this.memory);
     this.memory.version = version;
   }
 

@@ -138,6 +138,18 @@ describe("a sum over devices", () => {
     expect(d.matmul(d).itemSync()).toBe(3725);
   });
 
+  test("over two axes gives the same bits whatever is finished with it", () => {
+    const over = (numbers: readonly number[], placements: readonly Placement[]): Tensor =>
+      distributeTensor(tensor(numbers, { device: here, dtype: "float32" }), square, placements).sum();
+    const alone = over([1e8, 1, -1e8, 1], [shard(0), shard(0)]);
+    const other = over([1, 2], [replicate(), shard(0)]);
+    const among = over([1e8, 1, -1e8, 1], [shard(0), shard(0)]);
+    const target = distributeTensor(zeros([], { device: here }), square, [replicate(), replicate()]).value;
+    target.executor.settle([alone.value], [target]);
+    target.executor.settle([other.value, among.value], [target, target]);
+    expect([alone, other, among].map((x) => x.itemSync())).toEqual([2, 3, 2]);
+  });
+
   test("goes straight to shards", () => {
     const { allReduce, reduceScatter } = collectiveCounts();
     const spread = redistribute(pendingSum(pair), [shard(0)]);

@@ -23,7 +23,9 @@ export class Collectives {
       [this.#guard.root] = this.#hold(call);
       return;
     }
-    for (const { storage } of call.operands) storages.awaitPins(storage);
+    // The root of a broadcast only reads.
+    const writes = call.kind !== Collective.broadcast || call.rank !== call.root;
+    if (writes) for (const { storage } of call.operands) storages.awaitPins(storage);
     const roots = this.#hold(call);
     call.operands.forEach(({ storage, elements }, i) => {
       if (roots[i] !== 0) {
@@ -41,16 +43,14 @@ export class Collectives {
     const { kind, operands } = call;
     const meeting = new Meeting(this.#context, call);
     const isGuard = kind === Collective.guard;
-    const isRoot = kind === Collective.broadcast && call.rank === call.root;
     // What a broadcast overwrites does not count.
-    const isTarget = kind === Collective.broadcast && !isRoot;
+    const isTarget = kind === Collective.broadcast && call.rank !== call.root;
     const own = operands.map(({ storage }) => (isGuard ? this.#guard.root : isTarget ? 0 : storages.root(storage)));
     meeting.enter();
     let roots: number[];
     try {
       meeting.offer(Row.arrived, own, !isGuard && !isTarget);
-      // A broadcast waits for its root only, which waits for nobody.
-      roots = isRoot ? own : meeting.meet(Row.arrived, isTarget ? [call.root] : undefined);
+      roots = meeting.meet(Row.arrived);
       if (!isGuard) roots = this.#exchange(call, meeting, roots);
     } catch (error) {
       // Out of memory, for instance: the peers must learn of it, not wait.
@@ -58,8 +58,8 @@ export class Collectives {
       meeting.fail(root);
       roots = operands.map(() => root);
     }
-    // What a member offered that died meanwhile may have been overwritten while it was read.
-    const lost = meeting.lostMember();
+    // What one offered that died since may have been overwritten while it was read.
+    const lost = meeting.lostSource();
     if (lost !== 0) roots = roots.map((root) => (root === 0 ? lost : root));
     meeting.leave();
     return roots;

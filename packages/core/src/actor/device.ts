@@ -4,6 +4,7 @@ import { DeviceClosedError, DeviceError, OutOfMemoryError, type TroupeError } fr
 import type { Profile } from "../profile/profile.ts";
 import { profile, type ProfileOptions } from "../profile/recording.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { breakClaims } from "./claims.ts";
 import { collectSoon } from "./collect.ts";
 import { keepingAlive, nextTransfer, publishAll } from "./coordinator.ts";
 import { deviceStats, type DeviceStats } from "./device-stats.ts";
@@ -16,7 +17,7 @@ import { Control, Life, maxDevices, maxStorages, Message } from "./protocol.ts";
 import { enterDevice, strikeDevice } from "./registry.ts";
 import { closedMemory, defaultLimits, deviceMemory, type DeviceLimits, type DeviceMemory } from "./shared.ts";
 import { StorageIds } from "./storage-ids.ts";
-import { breakTapes, taping } from "./tape.ts";
+import { taping, type TapedDevice } from "./tape.ts";
 import { bootActor, closeActor, directory, killActor, statisticsOf, type BootRequest } from "./supervisor.ts";
 import { TicketBook, type Ticket } from "./tickets.ts";
 import { isGone } from "./waiting.ts";
@@ -48,7 +49,7 @@ export interface DeviceOptions {
 /** Words of a `send` or `receive`. */
 const transferWords = 6;
 
-export class Device {
+export class Device implements TapedDevice {
   readonly name: string;
   readonly type: string;
   readonly index: number;
@@ -89,7 +90,7 @@ export class Device {
       checkAlive: () => {
         if (!this.#alive()) throw this.#goneError();
       },
-      operandsOf: (kernel) => this.#library.operandsOf(kernel),
+      device: this,
     });
     this.#tickets = new TicketBook(memory, {
       sharedBytes: (buffer, address, bytes) =>
@@ -138,7 +139,6 @@ export class Device {
         device: this.name, remedy: "Free tensors: dispose, tidy, or await once a step.",
       });
     }
-    taping?.minted(this, id);
     this.mailbox.post(Message.allocate, id, bytes, 3);
     return id;
   }
@@ -154,10 +154,10 @@ export class Device {
       throw error;
     }
     this.#storages.free(id);
-    breakTapes(this.number, id);
+    breakClaims(this.number, id);
   }
 
-  /** For tapes: the id is not given out again before `releaseStorageId`, also when the storage is freed. */
+  /** For captured steps: the id is not given out again before `releaseStorageId`, also when the storage is freed. */
   holdStorageId(id: number): void {
     this.#storages.hold(id);
   }
@@ -168,8 +168,12 @@ export class Device {
 
   /** The number under which the device knows `kernel` (this very object); registers it the first time. */
   kernel(kernel: Kernel): number {
-    taping?.uses(this);
     return this.#library.numberOf(kernel) ?? this.#register(kernel);
+  }
+
+  /** The kernel that the device knows under this number. */
+  kernelAt(number: number): Kernel {
+    return this.#library.kernelAt(number);
   }
 
   /** Copies bytes into a storage. They are taken before this returns. */

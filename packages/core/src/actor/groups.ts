@@ -117,6 +117,7 @@ export class Group {
 }
 
 const groups = new Map<string, Group>();
+/** By number. */
 const numbered: Group[] = [];
 
 /** A number for a collective of group `number` that is issued again. */

@@ -11,8 +11,8 @@ import type { DeviceMemory } from "./shared.ts";
 export class Library {
   readonly #memory: DeviceMemory;
   readonly #numbers = new Map<Kernel, number>();
-  /** By kernel number. */
-  readonly #operands: number[] = [];
+  /** By number. */
+  readonly #kernels: Kernel[] = [];
   #end = 0;
 
   constructor(memory: DeviceMemory) {
@@ -40,13 +40,13 @@ export class Library {
     memory.libraryIndex[number * LibraryRow.words + LibraryRow.bytes] = text.length;
     this.#end += text.length;
     this.#numbers.set(kernel, number);
-    this.#operands.push(kernel.inputs.length + kernel.outputs.length);
+    this.#kernels.push(kernel);
     return number;
   }
 
-  /** How many storages a launch of kernel `number` names. */
-  operandsOf(number: number): number {
-    return this.#operands[number];
+  /** The kernel with this number. */
+  kernelAt(number: number): Kernel {
+    return this.#kernels[number];
   }
 }
 

@@ -4,15 +4,13 @@
  */
 import { InternalError } from "../errors.ts";
 import { blockUntil, publishLater } from "./coordinator.ts";
-import { Control, header, Message, type MessageKind } from "./protocol.ts";
+import { Control, header, Message, runHeaderWords, type MessageKind } from "./protocol.ts";
 import type { DeviceMemory } from "./shared.ts";
 import { currentSite } from "./site.ts";
-import { taping, type TapedMailbox } from "./tape.ts";
+import { taping, type TapedDevice } from "./tape.ts";
 
 /** Messages that are published together. */
 const batch = 32;
-
-const runHeaderWords = 3;
 
 /** What a mailbox needs to know of its device. */
 export interface MailboxOwner {
@@ -20,13 +18,11 @@ export interface MailboxOwner {
   boot(): void;
   /** @throws DeviceLostError or DeviceClosedError when the actor will never read again. */
   checkAlive(): void;
-  /** How many storages a launch of this kernel names. */
-  operandsOf(kernel: number): number;
+  /** The device itself, for a tape. */
+  readonly device: TapedDevice;
 }
 
-export class Mailbox implements TapedMailbox {
-  /** The number of its device. */
-  readonly device: number;
+export class Mailbox {
   readonly #control: Int32Array;
   readonly #owner: MailboxOwner;
   readonly #size: number;
@@ -46,7 +42,6 @@ export class Mailbox implements TapedMailbox {
   #stagingHead = 0;
 
   constructor(memory: DeviceMemory, owner: MailboxOwner) {
-    this.device = memory.number;
     this.#words = memory.ring;
     this.#control = memory.control;
     this.#staging = memory.staging;
@@ -92,7 +87,7 @@ export class Mailbox implements TapedMailbox {
 
   /** Ends a message: from here on it may be published. */
   end(): void {
-    if (taping !== undefined) taping.take(this, this.#words, this.#start, this.#index);
+    if (taping !== undefined) taping.take(this.#owner.device, this.#words, this.#start, this.#index);
     this.#messages++;
     if (++this.#unpublished >= batch) this.publish();
     else if (!this.#listed) {
@@ -131,16 +126,11 @@ export class Mailbox implements TapedMailbox {
 
   /** Makes sure that the next `count` words can be written without blocking. */
   reserve(count: number): void {
-    taping?.reserved(this, count);
+    taping?.reserve(this.#owner.device, count);
     if (count > this.#room) this.#makeRoom(count);
   }
 
-  /** How many storages a launch of this kernel names. */
-  operandsOf(kernel: number): number {
-    return this.#owner.operandsOf(kernel);
-  }
-
-  /** Issues the message `source[from..to)`. */
+  /** Issues the message `source[from..to)`, as it stands there. */
   append(source: Int32Array, from: number, to: number): void {
     const size = to - from;
     if (size > this.#room) this.#makeRoom(size);

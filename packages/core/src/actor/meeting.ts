@@ -8,8 +8,8 @@ import type { ActorContext } from "./context.ts";
 import type { Peer } from "./directory.ts";
 import { recordFailure } from "./failures.ts";
 import {
-  Control, Group, Meeting as Row, meetingRow, Offer, offerWord, reductionNames, type CollectiveKind, type MeetingPoint,
-  type ReductionName,
+  Collective, Control, Group, Meeting as Row, meetingRow, Offer, offerWord, reductionNames, type CollectiveKind,
+  type MeetingPoint, type ReductionName,
 } from "./protocol.ts";
 import type { Pin } from "./storages.ts";
 import { announce, isGone, reached } from "./waiting.ts";
@@ -68,6 +68,8 @@ export class Meeting {
   readonly #context: ActorContext;
   readonly #call: Call;
   readonly #groups: Int32Array;
+  /** The ranks whose elements make up the results: their poison and their death count, nobody else's. */
+  readonly #sources: readonly number[];
   readonly #offered = new Set<MeetingPoint>();
   /** Offered to the peers until they leave. */
   readonly #shared: SharedBytes[] = [];
@@ -76,6 +78,7 @@ export class Meeting {
     this.#context = context;
     this.#call = call;
     this.#groups = context.company.groups;
+    this.#sources = call.kind === Collective.broadcast ? [call.root] : this.#ranks();
   }
 
   /** Waits until the board is free: everybody has left the collective that used it before. */
@@ -95,6 +98,7 @@ export class Meeting {
       if (roots[i] !== 0 || !bytes || !storages.hasBlock(storage)) return;
       const shared = backend.share(storages.block(storage), byteOffset, elements * itemSize(dtype));
       this.#shared.push(shared);
+      this.#groups[row + Row.shared] = number;
       this.#groups[word + Offer.buffer] = directory.announce(memory.number, shared.buffer);
       this.#groups[word + Offer.address] = shared.address;
     });
@@ -109,16 +113,16 @@ export class Meeting {
   }
 
   /**
-   * Waits for members to come to a point, or for one to die before it gets there.
-   * @param ranks those to wait for; default all
+   * Waits for the sources to come to a point, or for one to die before it gets there: in a broadcast all wait for the
+   * root, which waits for nobody.
    * @returns for each operand the first poison root by rank, or 0.
    */
-  meet(point: MeetingPoint, ranks: readonly number[] = this.#ranks()): number[] {
+  meet(point: MeetingPoint): number[] {
     const { number, operands } = this.#call;
     const roots = operands.map(() => 0);
-    for (const rank of ranks) {
+    for (const rank of this.#sources) {
       let lost = 0;
-      const died = (): boolean => (lost = this.lostMember()) !== 0;
+      const died = (): boolean => (lost = this.lostSource()) !== 0;
       if (rank !== this.#call.rank && !this.#awaitPeer(rank, point, number, died)) {
         return roots.fill(lost === 0 ? this.#peerLost(this.#member(rank).name) : lost);
       }
@@ -131,11 +135,12 @@ export class Meeting {
   }
 
   /**
-   * The root of a member that died in this collective, or 0: all results are lost then, whoever else is still to come.
+   * The root of a source that died in this collective, or took back what it had offered, or 0: all results are lost
+   * then, whoever else is still to come.
    */
-  lostMember(): number {
-    const { number, size } = this.#call;
-    for (let rank = 0; rank < size; rank++) {
+  lostSource(): number {
+    const { number } = this.#call;
+    for (const rank of this.#sources) {
       const row = this.#row(rank);
       if (Atomics.load(this.#groups, row + Row.lost) === number) return this.#groups[row + Row.lostRoot];
     }

@@ -74,6 +74,9 @@ export function partOf(elements: number, rank: number, size: number): { from: nu
   return { from: Math.min(rank * part, elements), to: Math.min((rank + 1) * part, elements) };
 }
 
+/** A launch's header, kernel and site; its arguments follow. */
+export const runHeaderWords = 3;
+
 export function header(kind: MessageKind, words: number): number {
   return kind | (words << 8);
 }
@@ -271,9 +274,11 @@ export const Meeting = {
   reduced: 1,
   /** It needs nothing more of its peers. */
   done: 2,
-  /** It died in the collective: nobody may use what it offered. */
+  /** It died, in the collective or before all had read what it offered: nobody may use that any more. */
   lost: 3,
   lostRoot: 4,
+  /** The last collective for which it offered bytes, which its peers read until they are done. */
+  shared: 5,
   /** What it offers on arrival, then its reduced parts: three words an operand. */
   offers: 8,
 } as const;

@@ -6,7 +6,7 @@ import type { Directory } from "./directory.ts";
 import { recordFailure } from "./failures.ts";
 import { Control, Group, Meeting, meetingRow, Transfer } from "./protocol.ts";
 import type { CompanyMemory, DeviceMemory } from "./shared.ts";
-import { isGone, slice } from "./waiting.ts";
+import { isGone, reached, slice } from "./waiting.ts";
 
 /** How long a restarted actor waits for peers that still read its memory, ms. */
 const patience = 1000;
@@ -18,8 +18,8 @@ interface Reader {
   /** The word that changes when it has. */
   readonly words: Int32Array;
   readonly index: number;
-  /** Where a transfer's poison root stands; collectives have none. */
-  readonly root?: number;
+  /** Takes the offer back with a poison root, for a reader that comes too late; undefined where it is back already. */
+  readonly takeBack: ((root: number) => void) | undefined;
 }
 
 /** The readers of what a device offered. `lives` says whether a device will still do something. */
@@ -32,7 +32,8 @@ function* readersOf(
     const number = Atomics.load(transfers, offered);
     if (Atomics.load(transfers, taken) === number || transfers[root] !== 0) continue;
     const reads = (): boolean => Atomics.load(transfers, taken) !== number && lives(transfers[row + Transfer.receiver]);
-    if (reads()) yield { reads, words: transfers, index: taken, root };
+    const takeBack = (lost: number): void => void Atomics.store(transfers, root, lost);
+    if (reads()) yield { reads, words: transfers, index: taken, takeBack };
   }
   for (let row = 0; row < groups.length && groups[row + Group.size] > 0; row += Group.words) {
     const members = [...groups.subarray(row + Group.members, row + Group.members + groups[row + Group.size])];
@@ -40,11 +41,19 @@ function* readersOf(
     if (own < 0) continue;
     for (let board = 0; board < Group.boards; board++) {
       const done = (rank: number): number => meetingRow(row / Group.words, board, rank) + Meeting.done;
+      const offer = meetingRow(row / Group.words, board, own);
+      const number = Atomics.load(groups, offer + Meeting.done);
+      if (groups[offer + Meeting.shared] !== number) continue;
+      const takeBack = (root: number): void => {
+        groups[offer + Meeting.lostRoot] = root;
+        Atomics.store(groups, offer + Meeting.lost, number);
+      };
       for (const [rank, member] of members.entries()) {
         const index = done(rank);
-        const reads = (): boolean =>
-          ((Atomics.load(groups, index) - Atomics.load(groups, done(own))) | 0) < 0 && lives(member);
-        if (rank !== own && reads()) yield { reads, words: groups, index };
+        const reads = (): boolean => !reached(groups, index, number) && lives(member);
+        if (rank === own || !reads()) continue;
+        const isBack = Atomics.load(groups, offer + Meeting.lost) === number;
+        yield { reads, words: groups, index, takeBack: isBack ? undefined : takeBack };
       }
     }
   }
@@ -63,9 +72,10 @@ export function awaitReaders(memory: DeviceMemory, company: CompanyMemory, direc
   if (Atomics.load(memory.control, Control.epoch) === 0) return;
   const deadline = performance.now() + patience;
   const lives = (device: number): boolean => !isGone(directory.device(device));
-  for (const { reads, words, index, root } of readersOf(memory, company, lives)) {
+  for (const { reads, words, index, takeBack } of readersOf(memory, company, lives)) {
+    if (takeBack === undefined) continue;
     waitWhile(reads, words, index, deadline);
-    if (root !== undefined && reads()) Atomics.store(words, root, lostOffer(memory));
+    if (reads()) takeBack(lostOffer(memory));
   }
 }
 

@@ -86,6 +86,11 @@ export function defaultDevice(): Device {
   return device(defaultName);
 }
 
+/** The name of the device of tensors that are made without one, where there is one. */
+export function defaultDeviceName(): string | undefined {
+  return defaultName;
+}
+
 /** Makes tensors on `name` from here on (`torch.set_default_device`). */
 export function setDefaultDevice(name: string | Device): void {
   defaultName = device(name).name;

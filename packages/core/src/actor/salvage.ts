@@ -73,7 +73,9 @@ function giveUpMessage(
     }
     case Message.collective:
       if (word(1) === Collective.guard) control[Control.guard] = root;
-      else for (let at = 7; at < word(0) >>> 8; at += 3) markLost(memory, word(at), root);
+      else if (word(1) !== Collective.broadcast || memberOf(company, word(2), word(6)) !== memory.number) {
+        for (let operand = 7; operand < word(0) >>> 8; operand += 3) markLost(memory, word(operand), root);
+      }
       leaveCollective(memory, company, word(2), word(3), root);
       break;
     case Message.read:
@@ -94,6 +96,11 @@ function giveUpMessage(
   control[Control.finished] = control[Control.started];
   Atomics.store(control, Control.tail, control[Control.position]);
   return kind !== Message.read && kind !== Message.fence;
+}
+
+/** The device that is rank `rank` of a group. */
+function memberOf({ groups }: CompanyMemory, group: number, rank: number): number {
+  return groups[group * Group.words + Group.members + rank];
 }
 
 function markLost(memory: DeviceMemory, storage: number, root: number): void {

@@ -4,219 +4,253 @@
  * stream) are renewed; storages that the work takes keep their ids as long as the tape exists.
  */
 import { CaptureError } from "../errors.ts";
+import type { Kernel } from "../kernel/ir.ts";
+import { isRandom } from "../kernel/philox.ts";
+import { Claims, storageKey, type StorageIdOwner } from "./claims.ts";
 import { nextTransfer } from "./coordinator.ts";
 import { collectiveNumber } from "./groups.ts";
-import { Collective, maxStorages, Message, type MessageKind } from "./protocol.ts";
-
-/** What a tape needs of a mailbox. */
-export interface TapedMailbox {
-  /** The number of its device. */
-  readonly device: number;
-  /** How many storages a launch of this kernel names. */
-  operandsOf(kernel: number): number;
-  reserve(words: number): void;
-  /** Issues the message `words[from..to)`. */
-  append(words: Int32Array, from: number, to: number): void;
-}
+import { Notes, type Property } from "./notes.ts";
+import { Collective, header, Message, runHeaderWords, type MessageKind } from "./protocol.ts";
 
 /** What a tape needs of a device. */
-export interface TapedDevice {
-  readonly number: number;
+export interface TapedDevice extends StorageIdOwner {
+  readonly mailbox: {
+    reserve(words: number): void;
+    /** Issues the message `words[from..to)`. */
+    append(words: Int32Array, from: number, to: number): void;
+  };
+  /** The kernel with this number. */
+  kernelAt(number: number): Kernel;
   assertOpen(): void;
-  /** Keeps a storage's id from being given out again, also when the storage is freed. */
-  holdStorageId(id: number): void;
-  releaseStorageId(id: number): void;
 }
 
-/** A message, `words[from..to)`, or where `to` is undefined a reservation of `from` words. */
+/** Seed (low, high) and place. */
+type StreamState = readonly [low: number, high: number, place: number];
+
+/** The random stream that the work draws from. */
+export interface RandomStream {
+  get(): StreamState;
+  set(state: StreamState): void;
+}
+
+/** The message `words[from..to)`, or room for `room` words that must be there before the messages that follow. */
 interface Entry {
-  readonly mailbox: TapedMailbox;
+  readonly device: TapedDevice;
   readonly from: number;
-  readonly to: number | undefined;
+  readonly to: number;
+  readonly room: number;
+  /** Writes the message's new number. */
+  readonly renew: ((words: Int32Array) => void) | undefined;
+}
+
+interface StorageName {
+  readonly device: { readonly number: number };
+  readonly id: number;
 }
 
 /** Something of which writes are counted. */
-export interface Written {
+interface Written {
   version: number;
 }
 
-/** A word of the tape that is written anew before its message is issued. */
-interface Renewal {
-  readonly at: number;
-  readonly renew: (words: Int32Array, at: number) => void;
-}
-
-/** Words of the state of a random op: its seed and its place. */
-const stateWords = 4;
-/** Of a collective's message: the words behind the header that say its kind, group and number. */
+/** Words of a collective's message behind the header: kind, group and number; where its operands begin. */
 const [collectiveKind, collectiveGroup, collectiveNumberWord, firstOperand] = [1, 2, 3, 7];
 
 /** The tape that is being recorded. */
 export let taping: Tape | undefined;
 
-/** Notes a write to memory whose version another executor counts. */
-export function noteWrite(memory: Written): void {
-  taping?.wrote(memory);
-}
-
-/** Tapes by the storages that they name but did not take themselves. */
-const watching = new Map<number, Set<Tape>>();
-
-function storageKey(device: number, id: number): number {
-  return device * maxStorages + id;
-}
-
-/** Notes that a storage was freed: tapes that name it must not be played any more. */
-export function breakTapes(device: number, id: number): void {
-  if (watching.size === 0) return;
-  const tapes = watching.get(storageKey(device, id));
-  if (tapes !== undefined) for (const tape of tapes) tape.break();
-}
+/** A tape that nobody holds gives back what it claims. */
+const orphans = new FinalizationRegistry<Claims>((claims) => {
+  claims.release();
+});
 
 export class Tape {
-  readonly #entries: Entry[] = [];
-  readonly #recorded: number[] = [];
-  #words = new Int32Array(0);
-  readonly #renewals: Renewal[] = [];
-  readonly #devices = new Map<number, TapedDevice>();
-  /** Storages taken while recording. */
-  readonly #minted = new Map<number, { readonly device: TapedDevice; readonly id: number }>();
-  /** Storages named that were there before. */
-  readonly #foreign = new Set<number>();
+  readonly #stream: RandomStream;
+  readonly #claims = new Claims();
+  readonly #devices = new Set<TapedDevice>();
   readonly #written = new Set<Written>();
-  readonly #guards: { readonly probe: () => string; readonly value: string }[] = [];
-  /** States of the random ops so far, with what draws the next one; and the states of the replay in progress. */
-  readonly #draws: { readonly state: readonly number[]; readonly draw: () => readonly number[] }[] = [];
-  #freshDraws: (readonly number[])[] = [];
-  /** By its number when recorded: the number that a transfer or a group's collective has in this replay. */
-  readonly #numbers = new Map<string, number>();
-  #broken = false;
-  #closed = false;
+  readonly #notes = new Notes();
+  #entries: Entry[] = [];
+  #words = new Int32Array(0);
+  /** The stream's state before the work: when recorded, and in this replay. */
+  #start: StreamState;
+  #now: StreamState;
+  /** How far the work moves the stream. */
+  #drawn = 0;
+
+  // While recording:
+  readonly #taken: number[] = [];
+  /** Storages taken and not freed, and storages named that were there before. */
+  readonly #live = new Set<number>();
+  readonly #foreign = new Set<number>();
+  /** By name: the number that a transfer or a collective has now. */
+  readonly #numbers = new Map<string, { now: number }>();
+
+  constructor(stream: RandomStream) {
+    this.#stream = stream;
+    this.#start = this.#now = stream.get();
+    orphans.register(this, this.#claims);
+  }
 
   /**
    * Records what `work` issues while it is issued.
    * @throws CaptureError inside of another recording, or for what cannot be issued again
    */
   record<R>(work: () => R): R {
-    if (taping !== undefined) throw new CaptureError("a captured step was called inside of another one's capture");
+    if (taping !== undefined) throw new CaptureError("something is being captured already");
+    this.#start = this.#stream.get();
     taping = this;
     try {
       return work();
     } finally {
       taping = undefined;
-      this.#words = Int32Array.from(this.#recorded);
-      this.#recorded.length = 0;
-      for (const key of this.#foreign) {
-        let tapes = watching.get(key);
-        if (tapes === undefined) watching.set(key, (tapes = new Set()));
-        tapes.add(this);
-      }
+      this.#finish();
     }
   }
 
-  /** Whether it may be issued again: what it names is there, and what it depends on is as it was. */
-  get valid(): boolean {
-    return !this.#broken && !this.#closed && this.#guards.every(({ probe, value }) => probe() === value);
+  /** Whether it must not be issued again: something that it needs is gone, or the program has set something else. */
+  get isOutdated(): boolean {
+    return this.#claims.isBroken || !this.#notes.isUpToDate;
+  }
+
+  /** Whether gradients and the like are where the work found them. */
+  get isMet(): boolean {
+    return this.#notes.isMet;
   }
 
   /** Issues everything once more. @throws DeviceClosedError, DeviceLostError */
   replay(): void {
-    for (const device of this.#devices.values()) device.assertOpen();
+    for (const device of this.#devices) device.assertOpen();
     const words = this.#words;
-    this.#freshDraws = this.#draws.map(({ draw }) => draw());
-    this.#numbers.clear();
-    let next = 0;
-    for (const { mailbox, from, to } of this.#entries) {
-      if (to === undefined) {
-        mailbox.reserve(from);
-        continue;
+    const [low, high, place] = (this.#now = this.#stream.get());
+    try {
+      for (const { device, from, to, room, renew } of this.#entries) {
+        if (room > 0) {
+          device.mailbox.reserve(room);
+          continue;
+        }
+        renew?.(words);
+        device.mailbox.append(words, from, to);
       }
-      for (; next < this.#renewals.length && this.#renewals[next].at < to; next++) {
-        this.#renewals[next].renew(words, this.#renewals[next].at);
-      }
-      mailbox.append(words, from, to);
+    } catch (error) {
+      this.#claims.abandon();
+      throw error;
     }
+    if (this.#drawn !== 0) this.#stream.set([low, high, place + this.#drawn]);
     for (const memory of this.#written) memory.version++;
+    this.#notes.restore();
   }
 
-  /** Gives the ids of its storages back. What still lies in them must have been freed. */
+  /** Gives the ids of its storages back; it cannot be issued again. */
   close(): void {
-    this.#closed = true;
-    for (const { device, id } of this.#minted.values()) device.releaseStorageId(id);
-    this.#minted.clear();
-    for (const key of this.#foreign) {
-      const tapes = watching.get(key);
-      tapes?.delete(this);
-      if (tapes?.size === 0) watching.delete(key);
-    }
+    this.#claims.release();
   }
 
-  /** Makes it unfit to be issued again. */
-  break(): void {
-    this.#broken = true;
+  /** The states that the work left and that stand. */
+  standing<T extends object, S>(property: Property<T, S>): readonly S[] {
+    return this.#notes.standing(property);
   }
 
-  // --- while recording -------------------------------------------------------------------------------------------------
+  // --- while recording -----------------------------------------------------------------------------------------------
 
   /** The message `words[from..to)` was issued. */
-  take(mailbox: TapedMailbox, words: Int32Array, from: number, to: number): void {
+  take(device: TapedDevice, words: Int32Array, from: number, to: number): void {
     const kind = (words[from] & 0xff) as MessageKind;
     if (kind === Message.register) return;
-    const ids = this.#storagesOf(mailbox, kind, words, from, to);
-    // Another tensor's end happened once.
-    if (kind === Message.free && !this.#minted.has(storageKey(mailbox.device, ids[0]))) return;
+    const ids = this.#storagesOf(device, kind, words, from, to);
+    if (kind === Message.allocate) this.#mint(device, ids[0]);
+    else if (kind === Message.free && !this.#free(device, ids[0])) return;
     for (const id of ids) {
-      const key = storageKey(mailbox.device, id);
-      if (!this.#minted.has(key)) this.#foreign.add(key);
+      const key = storageKey(device.number, id);
+      if (!this.#claims.has(key)) this.#foreign.add(key);
     }
-    const start = this.#recorded.length;
-    for (let at = from; at < to; at++) this.#recorded.push(words[at]);
-    this.#entries.push({ mailbox, from: start, to: this.#recorded.length });
-    if (kind === Message.send || kind === Message.receive) this.#renewTransfer(start + 1);
-    else if (kind === Message.collective) this.#renewCollective(start);
-    else if (this.#draws.length > 0) this.#renewDraws(start);
+    this.#devices.add(device);
+    const start = this.#taken.length;
+    for (let at = from; at < to; at++) this.#taken.push(words[at]);
+    this.#entries.push({ device, from: start, to: this.#taken.length, room: 0, renew: this.#renewal(device, kind, start) });
   }
 
-  reserved(mailbox: TapedMailbox, words: number): void {
-    this.#entries.push({ mailbox, from: words, to: undefined });
+  /** Room for so many words was made. */
+  reserve(device: TapedDevice, words: number): void {
+    this.#entries.push({ device, from: 0, to: 0, room: words, renew: undefined });
   }
 
-  minted(device: TapedDevice, id: number): void {
-    this.#devices.set(device.number, device);
-    this.#minted.set(storageKey(device.number, id), { device, id });
-    device.holdStorageId(id);
+  /** What the work reads and changes beside messages. */
+  get notes(): Notes {
+    return this.#notes;
   }
 
-  uses(device: TapedDevice): void {
-    this.#devices.set(device.number, device);
-  }
-
+  /** The work wrote to this memory. */
   wrote(memory: Written): void {
     this.#written.add(memory);
   }
 
-  /** A random op took `state` from the stream; `draw` takes the next. */
-  drew(state: readonly number[], draw: () => readonly number[]): void {
-    this.#draws.push({ state, draw });
+  /** Whether the work took this storage. */
+  took({ device, id }: StorageName): boolean {
+    return this.#claims.has(storageKey(device.number, id));
   }
 
-  /** What was recorded holds while `probe` says the same. */
-  guard(probe: () => string): void {
-    this.#guards.push({ probe, value: probe() });
+  /** These storages alone may be left of those that the work took: each run gives them anew. */
+  expect(survivors: readonly StorageName[]): void {
+    const expected = new Set(survivors.map(({ device, id }) => storageKey(device.number, id)));
+    if (!this.#live.isSubsetOf(expected)) this.#claims.break();
+  }
+
+  /** The work moves the random stream. @throws CaptureError unless to where it was since the work began */
+  moveStream([low, high, place]: StreamState): void {
+    const [startLow, startHigh, startPlace] = this.#start;
+    if (low !== startLow || high !== startHigh || place < startPlace) this.refuse("another random stream");
   }
 
   /** @throws CaptureError */
   refuse(what: string): never {
     throw new CaptureError(`${what} cannot be captured`, {
-      remedy: "A captured step only issues work: make tensors from data, and read results, outside of it.",
+      remedy: "A captured step only issues work: seed, make tensors from data, and read results outside of it.",
     });
   }
 
-  #storagesOf(mailbox: TapedMailbox, kind: MessageKind, words: Int32Array, from: number, to: number): number[] {
+  #mint(device: TapedDevice, id: number): void {
+    this.#claims.claim(device, id);
+    this.#live.add(storageKey(device.number, id));
+  }
+
+  /** @returns whether the storage's end belongs to the work; another tensor's happened once. */
+  #free(device: TapedDevice, id: number): boolean {
+    const key = storageKey(device.number, id);
+    if (this.#live.delete(key)) return true;
+    if (this.#foreign.has(key)) this.#claims.break();
+    return false;
+  }
+
+  #finish(): void {
+    // What is left of one run makes room for the next run's, also where memory ran out or what lies there is read still.
+    this.#entries = this.#entries.flatMap((entry) => {
+      const { device, from, room } = entry;
+      if (room > 0 || (this.#taken[from] & 0xff) !== Message.allocate) return [entry];
+      const id = this.#taken[from + 1];
+      if (!this.#live.has(storageKey(device.number, id))) return [entry];
+      const start = this.#taken.push(header(Message.free, 2), id) - 2;
+      return [{ device, from: start, to: start + 2, room: 0, renew: undefined }, entry];
+    });
+    this.#words = Int32Array.from(this.#taken);
+    const [, , place] = this.#stream.get();
+    this.#drawn = place - this.#start[2];
+    this.#claims.need([...this.#foreign, ...this.#live]);
+    this.#notes.finish();
+    this.#taken.length = 0;
+    this.#numbers.clear();
+    this.#foreign.clear();
+    this.#live.clear();
+  }
+
+  #storagesOf(device: TapedDevice, kind: MessageKind, words: Int32Array, from: number, to: number): number[] {
     switch (kind) {
       case Message.run:
       case Message.runGuarded:
-        return Array.from({ length: mailbox.operandsOf(words[from + 1]) }, (_, i) => words[from + 3 + 2 * i]);
+        return Array.from(
+          { length: operandsOf(device.kernelAt(words[from + 1])) },
+          (_, i) => words[from + runHeaderWords + 2 * i],
+        );
       case Message.allocate:
       case Message.free:
       case Message.recover:
@@ -244,39 +278,46 @@ export class Tape {
     }
   }
 
-  #renewTransfer(at: number): void {
-    const recorded = `transfer ${this.#recorded[at]}`;
-    this.#renewals.push({ at, renew: (words, place) => (words[place] = this.#numberOf(recorded, nextTransfer)) });
-  }
-
-  #renewCollective(start: number): void {
-    const at = start + collectiveNumberWord;
-    const group = this.#recorded[start + collectiveGroup];
-    const recorded = `group ${group} ${this.#recorded[at]}`;
-    const renew = (words: Int32Array, place: number): void => {
-      words[place] = this.#numberOf(recorded, () => collectiveNumber(group));
-    };
-    this.#renewals.push({ at, renew });
-  }
-
-  /** The new number of what had a number when it was recorded; all messages about it get the same. */
-  #numberOf(recorded: string, mint: () => number): number {
-    let number = this.#numbers.get(recorded);
-    if (number === undefined) this.#numbers.set(recorded, (number = mint()));
-    return number;
-  }
-
-  /**
-   * Finds the states of random ops among a launch's arguments. Seed and place are 128 bits that nothing else in a
-   * message looks like.
-   */
-  #renewDraws(start: number): void {
-    const words = this.#recorded;
-    for (let at = start; at + stateWords <= words.length; at++) {
-      const draw = this.#draws.findIndex(({ state }) => state.every((word, i) => words[at + i] === word));
-      if (draw < 0) continue;
-      this.#renewals.push({ at, renew: (target, place) => { target.set(this.#freshDraws[draw], place); } });
-      at += stateWords - 1;
+  #renewal(device: TapedDevice, kind: MessageKind, start: number): Entry["renew"] {
+    const words = this.#taken;
+    if (kind === Message.send || kind === Message.receive) return this.#renumber(start + 1, "transfer", nextTransfer);
+    if (kind === Message.collective) {
+      const group = words[start + collectiveGroup];
+      return this.#renumber(start + collectiveNumberWord, `group ${group}`, () => collectiveNumber(group));
     }
+    const isLaunch = kind === Message.run || kind === Message.runGuarded;
+    return isLaunch ? this.#redraw(device.kernelAt(words[start + 1]), start) : undefined;
   }
+
+  /** All messages about one transfer or collective get the number that the first of them mints. */
+  #renumber(at: number, what: string, mint: () => number): Entry["renew"] {
+    const name = `${what} ${this.#taken[at]}`;
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return (words) => (words[at] = known.now);
+    const number = { now: 0 };
+    this.#numbers.set(name, number);
+    return (words) => (words[at] = number.now = mint());
+  }
+
+  /** A random kernel's first four numbers are its state: the seed, and a place that counts from where the work begins. */
+  #redraw(kernel: Kernel, start: number): Entry["renew"] {
+    if (!isRandom(kernel)) return undefined;
+    const operands = operandsOf(kernel);
+    const at = start + runHeaderWords + 2 * operands + kernel.axes + operands * kernel.axes;
+    const taken = this.#taken;
+    const place = (taken[at + 2] >>> 0) + taken[at + 3] * 2 ** 32;
+    const since = place - this.#start[2];
+    return (words) => {
+      const [low, high, now] = this.#now;
+      words[at] = low;
+      words[at + 1] = high;
+      words[at + 2] = (now + since) | 0;
+      words[at + 3] = Math.floor((now + since) / 2 ** 32);
+    };
+  }
+}
+
+/** How many storages a launch names. */
+function operandsOf({ inputs, outputs }: Kernel): number {
+  return inputs.length + outputs.length;
 }

@@ -4,11 +4,24 @@
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { Expr } from "./build.ts";
+import type { Kernel } from "./ir.ts";
 
 /** The seed (two words) and the op's number in the generator's stream (two words), as int32 expressions. */
 export interface RandomState {
   readonly key: readonly [Expr, Expr];
   readonly stream: readonly [Expr, Expr];
+}
+
+const randomKernels = new WeakSet<Kernel>();
+
+/** Marks a kernel whose first four numbers are a RandomState, seed first: who issues it again gives it another one. */
+export function markRandom(kernel: Kernel): Kernel {
+  randomKernels.add(kernel);
+  return kernel;
+}
+
+export function isRandom(kernel: Kernel): boolean {
+  return randomKernels.has(kernel);
 }
 
 const MULTIPLIERS = [0xd2511f53 | 0, 0xcd9e8d57 | 0] as const;

@@ -2,8 +2,9 @@
  * `Module`: what has parameters and a `forward`. Parameters, buffers and submodules are found in a module's own fields,
  * in arrays and plain objects of them too; their names are the fields' paths, as in PyTorch.
  */
-import { noteChange } from "../tensor/changes.ts";
+import type { Property } from "../actor/notes.ts";
 import { enterSite, leaveSite } from "../actor/site.ts";
+import { taping } from "../actor/tape.ts";
 import { noGrad } from "../autograd/mode.ts";
 import { DTypeError, ValueError } from "../errors.ts";
 import { assertOptions, shown } from "../arguments.ts";
@@ -16,6 +17,8 @@ import { loadInto } from "./state-dict.ts";
 import type { LoadResult, StateDict } from "./state-dict.ts";
 
 type Found = Parameter | Module;
+
+const mode: Property<Module, boolean> = { get: ({ training }) => training };
 
 /** The module whose `forward` runs, and its path. */
 let running: { readonly module: Module; readonly path: string } | undefined;
@@ -51,6 +54,7 @@ export abstract class Module {
   abstract forward(...args: never[]): unknown;
 
   #run<R>(body: () => R): R {
+    taping?.notes.read(this, mode);
     const outer = running;
     const path = outer === undefined ? "" : join(outer.path, outer.module === this ? "" : outer.module.#nameOf(this));
     const site = enterSite(path);
@@ -279,7 +283,6 @@ export abstract class Module {
   train(mode = true): this {
     if (typeof mode !== "boolean")
       throw new ValueError(`training mode is expected to be boolean, got ${shown(mode)}`, { op: "train" });
-    noteChange();
     for (const module of this.modules()) module.training = mode;
     return this;
   }

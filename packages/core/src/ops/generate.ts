@@ -37,6 +37,7 @@ function stateOf(params: readonly Expr[]): RandomState {
 /** Uniform in [0, 1). */
 export const randOp = defineGenerate("rand", {
   params: randomParams,
+  isRandom: true,
   kernel: (type, index, params) => {
     const [first, second] = randomWords(index, stateOf(params));
     return uniform(type, first, second);
@@ -46,6 +47,7 @@ export const randOp = defineGenerate("rand", {
 /** 53 random bits: whole numbers whose order is that of float64's uniform numbers. */
 export const randomKeysOp = defineGenerate("randomKeys", {
   params: randomParams,
+  isRandom: true,
   kernel: (type, index, params) => {
     const [first, second] = randomWords(index, stateOf(params));
     return first.shr(5).cast(type).mul(2 ** 26).add(second.shr(6).cast(type));
@@ -55,12 +57,14 @@ export const randomKeysOp = defineGenerate("randomKeys", {
 /** Normal with mean 0 and standard deviation 1. */
 export const randnOp = defineGenerate("randn", {
   params: randomParams,
+  isRandom: true,
   kernel: (type, index, params) => normalOf(type, randomWords(index, stateOf(params))),
 });
 
 /** Whole numbers from `low`, fewer than `range` (which is below 2^32) above it. */
 export const randintOp = defineGenerate("randint", {
   params: [...randomParams, "int32", "result"],
+  isRandom: true,
   kernel: (type, index, params) => {
     const [word] = randomWords(index, stateOf(params));
     const above = word.mulhi(params[4]);
@@ -72,6 +76,7 @@ export const randintOp = defineGenerate("randint", {
 /** 1 with probability `p`, else 0. */
 export const bernoulliOp = defineGenerate("bernoulli", {
   params: [...randomParams, "float64"],
+  isRandom: true,
   kernel: (type, index, params) => {
     const [first, second] = randomWords(index, stateOf(params));
     return uniform("float64", first, second).lt(params[4]).cast(type);

@@ -1,6 +1,7 @@
 /** The base of optimizers: parameter groups, state, checkpoints. */
-import { taping } from "../actor/tape.ts";
 import type { Device } from "../actor/device.ts";
+import type { Property } from "../actor/notes.ts";
+import { taping } from "../actor/tape.ts";
 import { enableGrad, noGrad } from "../autograd/mode.ts";
 import { ValueError } from "../errors.ts";
 import { assertOptions, isOptions, shown } from "../arguments.ts";
@@ -56,6 +57,8 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   readonly paramGroups: ParamGroup<O>[] = [];
   readonly defaults: O & { readonly lr: number };
   readonly #state = new Map<Tensor, Memory>();
+  /** How often state was loaded: it lies elsewhere from then on. */
+  #loaded = 0;
 
   /** @throws ValueError without parameters, for one that is given twice, is no leaf or no tensor */
   constructor(params: Params<O>, defaults: O & { readonly lr: number }) {
@@ -120,7 +123,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
   step<R>(closure: () => R): R;
   step<R>(closure?: () => R): R | undefined {
     const result = closure === undefined ? undefined : enableGrad(closure);
-    taping?.guard(() => this.#optionsText());
+    taping?.notes.read(this, Optimizer.#options);
     noGrad(() => {
       const turns = this.paramGroups.flatMap((group) => this.#turns(group));
       if (turns.length === 0) return;
@@ -130,10 +133,11 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     return result;
   }
 
-  /** All that a step depends on besides gradients and state. */
-  #optionsText(): string {
-    return JSON.stringify(this.paramGroups.map(({ params, ...options }) => [params.length, options]));
-  }
+  /** All that a step depends on besides gradients, as text. */
+  static readonly #options: Property<Optimizer, string> = {
+    get: (own) =>
+      JSON.stringify([own.#loaded, own.paramGroups.map(({ params, ...options }) => [params.length, options])]),
+  };
 
   #turns(group: ParamGroup<O>): Turn[] {
     const values = this.scalars(group);
@@ -163,9 +167,8 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     const { setToNone = true } = options;
     for (const { params } of this.paramGroups) {
       for (const parameter of params) {
-        if (parameter.grad === undefined) continue;
         if (setToNone) parameter.grad = undefined;
-        else noGrad(() => parameter.grad?.fill_(0));
+        else if (parameter.grad !== undefined) noGrad(() => parameter.grad?.fill_(0));
       }
     }
   }
@@ -221,6 +224,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
         });
       });
     });
+    this.#loaded++;
     this.#state.clear();
     for (const [parameter, own] of loaded) this.#state.set(parameter, own);
     saved.paramGroups.forEach(({ params: _numbers, ...options }, i) => Object.assign(this.paramGroups[i], options));

@@ -20,6 +20,7 @@ function randomWord(): number {
 export function manualSeed(value: number | bigint): void {
   if (typeof value !== "bigint" && !Number.isInteger(value))
     throw new ValueError(`a seed must be a whole number, got ${shown(value)}`, { op: "manualSeed" });
+  taping?.refuse("manualSeed()");
   const bits = BigInt.asUintN(64, BigInt(value));
   seed = [Number(bits & 0xffffffffn) | 0, Number(bits >> 32n) | 0];
   drawn = 0;
@@ -28,9 +29,7 @@ export function manualSeed(value: number | bigint): void {
 /** The four words that make a random op's numbers its own: seed (low, high) and place in the stream (low, high). */
 export function drawState(): readonly [number, number, number, number] {
   const place = drawn++;
-  const state = [seed[0], seed[1], place | 0, Math.floor(place / 2 ** 32)] as const;
-  taping?.drew(state, drawState);
-  return state;
+  return [seed[0], seed[1], place | 0, Math.floor(place / 2 ** 32)];
 }
 
 /** Seed and place, for a checkpoint (`torch.get_rng_state`). */
@@ -38,7 +37,9 @@ export function getRngState(): readonly [number, number, number] {
   return [seed[0], seed[1], drawn];
 }
 
-export function setRngState([low, high, place]: readonly [number, number, number]): void {
+export function setRngState(state: readonly [number, number, number]): void {
+  taping?.moveStream(state);
+  const [low, high, place] = state;
   seed = [low, high];
   drawn = place;
 }

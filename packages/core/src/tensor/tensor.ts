@@ -2,13 +2,15 @@
  * `Tensor`: the proxy that users hold. It knows its value (what memory, where) and its place in the autograd graph; every op is a
  * function elsewhere, hung on the prototype from the op table (tensor/methods.ts).
  */
+import { breakClaims, isAnyClaimed } from "../actor/claims.ts";
 import type { Device } from "../actor/device.ts";
+import type { Property } from "../actor/notes.ts";
+import { taping } from "../actor/tape.ts";
 import { AccumulateGrad } from "../autograd/accumulate.ts";
 import type { Edge, Node } from "../autograd/node.ts";
 import type { ViewRecord } from "../autograd/views.ts";
 import { AutogradError, DTypeError, ShapeError } from "../errors.ts";
 import { shown } from "../arguments.ts";
-import { noteChange } from "./changes.ts";
 import { isFloat } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
 import { numelOf, sameShape } from "./shape.ts";
@@ -83,6 +85,7 @@ export class Tensor {
 
   /** Accumulated by `backward()`; undefined until then. @throws ShapeError, DTypeError when set to what is no gradient of this tensor */
   get grad(): Tensor | undefined {
+    taping?.notes.read(this, Tensor.gradient);
     return this.#grad;
   }
 
@@ -94,8 +97,17 @@ export class Tensor {
       }
       if (grad.dtype !== this.dtype) throw new DTypeError(`assigned grad has data of a different type: ${grad.dtype} for ${this.dtype}`);
     }
+    taping?.notes.change(this, Tensor.gradient);
     this.#grad = grad;
   }
+
+  /** For captured steps: where `.grad` is kept. */
+  static readonly gradient: Property<Tensor, Tensor | undefined> = {
+    get: (x) => x.#grad,
+    set: (x, grad) => {
+      x.#grad = grad;
+    },
+  };
 
   /** Whether gradients are wanted for this tensor. Settable on leaves. */
   get requiresGrad(): boolean {
@@ -112,7 +124,7 @@ export class Tensor {
     if (wanted && !isFloat(this.dtype)) {
       throw new AutogradError("only Tensors of floating point dtype can require gradients", { remedy: `This one holds ${this.dtype}.` });
     }
-    noteChange();
+    if (wanted !== this.#wanted) this.#outdateCaptures();
     this.#wanted = wanted;
   }
 
@@ -160,9 +172,15 @@ export class Tensor {
   /** Puts another value in this tensor's place (device moves of parameters, sharding): a leaf stays the same leaf. */
   replaceValue(value: Value): void {
     if (this.#node !== undefined) throw new AutogradError("only a leaf's value can be replaced");
-    noteChange();
+    this.#outdateCaptures();
     this.#value = value;
     this.#view = undefined;
+  }
+
+  /** What was captured with this tensor's memory did with it what will not be done any more. */
+  #outdateCaptures(): void {
+    if (!isAnyClaimed() || this.isDisposed) return;
+    for (const { storage } of this.#value.executor.locals(this.#value)) breakClaims(storage.device.number, storage.id);
   }
 
   /**

@@ -103,9 +103,14 @@ export class Storage implements Memory {
   }
 }
 
-/** Storages up to this size share a finaliser with their neighbours: at worst a live one keeps 4 KiB of dead ones. */
+/**
+ * Storages up to this size share a finaliser with their neighbours: at worst a live one keeps 4 KiB of dead ones. Where
+ * very many are alive (ids are given out again, so ids get high), the dead ones would take the ids that are left: from
+ * there on each storage has a finaliser of its own.
+ */
 const smallBytes = 256;
 const litterSize = 16;
+const litteredIds = 2 ** 16;
 
 /** Small storages made one after another. Each holds the token; when the last one is collected, so is the token. */
 class Litter {
@@ -141,7 +146,7 @@ class StorageKeeper {
     this.#bytes[id] = bytes;
     held += bytes;
     const number = birth * idSpan + id;
-    if (bytes > smallBytes) {
+    if (bytes > smallBytes || id >= litteredIds) {
       this.#registry.register(storage, number);
       return undefined;
     }

@@ -62,6 +62,20 @@ export function memoryPromises(make: Make): void {
     expect(loss.gradFn).toBeDefined();
   });
 
+  test("M4 small tensors that stay alive, however many, do not keep ever more dead ones", async () => {
+    const [device] = make(1);
+    const kept: Tensor[] = [];
+    for (let i = 0; i < 100_000; i++) {
+      const x = zeros([], { device });
+      if (i % 16 === 0) kept.push(x);
+    }
+    await collectAll(device);
+    device.fenceSync();
+    // Neighbours share finalisers, as long as there is room.
+    expect(device.stats().storages).toBeLessThan(70_000);
+    expect(kept.every((x) => !x.isDisposed)).toBe(true);
+  });
+
   test("M4 what no gradient needs is not kept by the graph", async () => {
     const [device] = make(1);
     const x = ones(length, { device, requiresGrad: true });

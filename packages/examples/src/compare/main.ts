@@ -20,12 +20,13 @@ import { traceOf } from "./trace.ts";
 async function main(options: Options): Promise<void> {
   const { model, dropout, batch, microbatches, steps, seed } = options;
   const network = networks[model];
-  const { epochs = network.epochs, lr = network.rate } = options;
   // Before the work, not after it.
   for (const path of [options.report, options.trace]) {
     if (path !== undefined) accessSync(dirname(path), constants.W_OK);
   }
   const troupe = troupeOf(options.devices);
+  // On a GPU in software a single epoch takes long enough.
+  const { epochs = troupe.software ? 1 : network.epochs, lr = network.rate } = options;
   const strategies = strategiesOf(options.strategies, troupe, microbatches);
   setDefaultDevice(troupe.threads);
   const { train, test } = loadDigits();
@@ -34,8 +35,9 @@ async function main(options: Options): Promise<void> {
   const setting = [
     `${train.length.toLocaleString("en")} digits to train on, ${test.labels.size(0).toLocaleString("en")} held back`,
     `${model}: ${network.description}${dropout > 0 ? `, dropout ${dropout}` : ""}`,
-    `batch ${batch}, Adam at ${lr}, ${epochs} epochs in turns, ${microbatches} micro-batches, seed ${seed}`,
-    `devices ${troupe.members.map(({ name }) => name).join(", ")} on ${troupe.cores} cores`,
+    `batch ${batch}, Adam at ${lr}, ${epochs} ${epochs === 1 ? "epoch" : "epochs"} in turns, ${microbatches} micro-batches, seed ${seed}`,
+    `devices ${troupe.members.map(({ name }) => name).join(", ")} on ${troupe.cores} cores` +
+      (troupe.software ? "; no GPU was found: its work is done in software (SwiftShader)" : ""),
   ];
   console.log(`${setting.join("\n")}\n`);
   const bars = progress(Object.fromEntries(strategies.map(({ name, title }) => [name, title])));

@@ -42,7 +42,7 @@ export function parse(args: readonly string[]): Options {
     .option("--batch <n>", "images a step, over all devices", count, 256)
     .option("--microbatches <n>", "parts of a batch in network partitioning", count, 4)
     .option("--steps <n>", "at most so many steps an epoch", count)
-    .option("--epochs <n>", `passes over the digits (default: ${epochs.join(", ")})`, count)
+    .option("--epochs <n>", `passes over the digits (default: ${epochs.join(", ")}; 1 on a GPU in software)`, count)
     .option("--lr <rate>", `Adam's learning rate (default: ${rates.join(", ")})`, rate)
     .option("--seed <n>", "seed of weights, dropout and order", seed, 1)
     .option("--report <path>", "where to write the report, one HTML file", "report.html")

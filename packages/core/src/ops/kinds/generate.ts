@@ -6,6 +6,7 @@ import { device as deviceByName } from "../../actor/registry.ts";
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
 import type { Kernel } from "../../kernel/ir.ts";
+import { markRandom } from "../../kernel/philox.ts";
 import { isContiguous, numelOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { DType } from "../../tensor/dtype.ts";
@@ -32,6 +33,8 @@ export interface GenerateEntry {
   readonly kernel: (type: DType, index: Expr, params: readonly Expr[]) => Expr;
   /** The dtype of each number: a fixed one, or the result's. */
   readonly params: readonly (DType | "result")[];
+  /** Whether the first four numbers are a place in the random stream (`drawState`). */
+  readonly isRandom?: boolean;
 }
 
 export interface GenerateOp extends Op<GenerateAttrs> {
@@ -79,7 +82,10 @@ export function defineGenerate(name: string, entry: GenerateEntry): GenerateOp {
         ? { sizes: [numelOf(out.shape)], strides: [[1], [1]] }
         : collapse(out.shape, [out.strides, whole.strides]);
       const key = `${out.dtype} ${sizes.length} ${String(innerStride(strides[0][sizes.length - 1]))}`;
-      const kernel = kernels.get(key, () => build(out.dtype, sizes.length, strides[0][sizes.length - 1]));
+      const kernel = kernels.get(key, () => {
+        const made = build(out.dtype, sizes.length, strides[0][sizes.length - 1]);
+        return entry.isRandom === true ? markRandom(made) : made;
+      });
       launch(kernel, [{ value: out, strides: strides[0] }], sizes, [...attrs.params, whole.base, ...strides[1]]);
       return [out];
     },

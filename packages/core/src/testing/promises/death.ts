@@ -1,6 +1,7 @@
 /** The end of an actor, by its death or by `close()`: who is woken, what survives, what is said. */
 import { expect, test } from "vitest";
 import { group } from "../../actor/groups.ts";
+import { Group } from "../../actor/protocol.ts";
 import { DeviceClosedError, DeviceLostError, LostError, type TroupeError, ValueError } from "../../errors.ts";
 import { Vector } from "../vectors.ts";
 import { begun, Gate, pointsFor, rejection, sleep, type Make } from "./harness.ts";
@@ -54,6 +55,36 @@ export function deathPromises(make: Make, memory: "survives" | "dies"): void {
     const again = devices.map((device) => Vector.of(device, [1, 1, 1]));
     everybody.allReduce(again.map((v) => v.operand));
     expect(await Promise.all(again.map((v) => v.read()))).toEqual(devices.map(() => [3, 3, 3]));
+  });
+
+  test("F1 a member that dies in a broadcast loses what it would have got; the root and the others do not", async () => {
+    const [root, dying, other, opener] = make(4);
+    const devices = [root, dying, other];
+    const vectors = devices.map((device, rank) => Vector.of(device, [rank, 7]));
+    const gate = new Gate(root, opener);
+    group(devices).broadcast(vectors.map((v) => v.operand));
+    await begun(dying);
+    await dying.kill();
+    gate.open();
+    expect(await rejection(vectors[1].read())).toBeInstanceOf(LostError);
+    expect(await vectors[0].read()).toEqual([0, 7]);
+    expect(await vectors[2].read()).toEqual([0, 7]);
+  });
+
+  test("F5 what a root broadcast before its death arrives as it was, or is lost, however late a member is", async () => {
+    const [root, late, opener] = make(3);
+    const source = Vector.full(root, 1000, 1);
+    const target = Vector.full(late, 1000, 0);
+    const gate = new Gate(late, opener);
+    group([root, late]).broadcast([source.operand, target.operand]);
+    await root.fence();
+    await root.kill();
+    source.set(new Array(1000).fill(9));
+    // The restarted root waits for its readers, but not for ever.
+    expect(await source.read()).toEqual(new Array(1000).fill(9));
+    gate.open();
+    const seen = await target.read().catch((error: Error) => error.name);
+    expect(["LostError", new Array(1000).fill(1)]).toContainEqual(seen);
   });
 
   if (memory === "survives") survivalPromises(make);
@@ -141,6 +172,19 @@ export function deathPromises(make: Make, memory: "survives" | "dies"): void {
 
 /** F5 where memory outlives the thread. */
 function survivalPromises(make: Make): void {
+  test("F5 a root that dies in a broadcast keeps what it broadcasts", async () => {
+    const [root, late, opener] = make(3);
+    const gate = new Gate(late, opener);
+    const source = Vector.of(root, [1, 2, 3]);
+    const both = group([root, late]);
+    // With so many meetings that its peer has not come to, the root stands in the last one.
+    for (let i = 0; i <= Group.boards; i++) both.broadcast([source.operand, Vector.of(late, [0, 0, 0]).operand]);
+    await begun(root);
+    await root.kill();
+    expect(await source.read()).toEqual([1, 2, 3]);
+    gate.open();
+  });
+
   test("F5 what was written before a death survives, what was being written is lost, the rest goes on", async () => {
     const [device] = make(1);
     const points = pointsFor(device, 60);

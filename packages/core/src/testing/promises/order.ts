@@ -35,6 +35,20 @@ export function orderPromises(make: Make): void {
     expect(order).toEqual(["idle", "busy"]);
   });
 
+  test("O2 the root of a broadcast waits for nobody, though others still read the same bytes", async () => {
+    const [root, late, other, opener] = make(4);
+    const gate = new Gate(late, opener);
+    const source = Vector.of(root, [1, 2, 3]);
+    const targets = [late, other].map((device) => {
+      const target = Vector.of(device, [0, 0, 0]);
+      group([root, device]).broadcast([source.operand, target.operand]);
+      return target;
+    });
+    expect(await targets[1].read()).toEqual([1, 2, 3]);
+    gate.open();
+    expect(await targets[0].read()).toEqual([1, 2, 3]);
+  });
+
   test("O3 all members see a group's collectives in one order", () => {
     const devices = make(3);
     const everybody = group(devices);
