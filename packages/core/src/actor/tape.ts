@@ -59,6 +59,10 @@ const [collectiveKind, collectiveGroup, collectiveNumberWord, firstOperand] = [1
 /** The tape that is being recorded. */
 export let taping: Tape | undefined;
 
+function setTaping(tape: Tape | undefined): void {
+  taping = tape;
+}
+
 /** A tape that nobody holds gives back what it claims. */
 const orphans = new FinalizationRegistry<Claims>((claims) => {
   claims.release();
@@ -99,11 +103,11 @@ export class Tape {
   record<R>(work: () => R): R {
     if (taping !== undefined) throw new CaptureError("something is being captured already");
     this.#start = this.#stream.get();
-    taping = this;
+    setTaping(this);
     try {
       return work();
     } finally {
-      taping = undefined;
+      setTaping(undefined);
       this.#finish();
     }
   }
