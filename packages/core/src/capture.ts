@@ -16,7 +16,7 @@ import { isTensor, Tensor } from "./tensor/tensor.ts";
 import { collectStorages } from "./tensor/value.ts";
 import type { LocalValue, Memory } from "./tensor/value.ts";
 
-/** What a captured step may be called with: a tensor is copied in at each call; anything else is part of the capture. */
+/** What a captured step may be called with: tensors are copied in at each call; all else is part of the capture. */
 export type CaptureInput = Tensor | number | boolean | string | undefined;
 
 export interface CapturedStep<A extends readonly CaptureInput[], R> {
@@ -50,16 +50,16 @@ let isRunning = false;
 
 /**
  * `step` as a function that is recorded at its second call with inputs of some shapes, and issued again as it was
- * recorded at later ones. For a step that is called often, with small kernels above all: a call costs the coordinator a
- * few microseconds.
+ * recorded at later ones. For a step that is called often, with small kernels above all: a call costs the
+ * coordinator a few microseconds.
  *
  * - The step is synchronous and issues work only: forward, `backward()`, an optimizer's `step()`. Reading a result,
  *   making a tensor from data, seeding, and calling another captured step in it throw a CaptureError.
  * - It sees copies of the tensors among its inputs, without their gradients.
- * - What it returns (tensors, in arrays and plain objects too) has no graph, lies in one place and is overwritten by the
- *   next call, as are gradients that it makes: read them before, or `clone()` them.
- * - All else that it makes is freed at its end (`tidy`). Its JavaScript runs only when it is recorded: variables that it
- *   sets, hooks, prints.
+ * - What it returns (tensors, in arrays and plain objects too) has no graph, lies in one place and is overwritten by
+ *   the next call, as are gradients that it makes: read them before, or `clone()` them.
+ * - All else that it makes is freed at its end (`tidy`). Its JavaScript runs only when it is recorded: variables that
+ *   it sets, hooks, prints.
  * - It is recorded anew when inputs have other shapes, when options of its optimizers, the mode of its modules or a
  *   tensor's place has changed, and when a tensor that it uses was freed. Random numbers go on as if it ran.
  *
@@ -76,7 +76,9 @@ let isRunning = false;
  *   that require gradients, and once it is disposed; a ValueError for inputs of another kind; and what `step` throws.
  */
 export function capture<A extends readonly CaptureInput[], R>(step: (...inputs: A) => R): CapturedStep<A, R> {
-  if (typeof step !== "function") throw new ValueError(`a step must be a function, got ${shown(step)}`, { op: "capture" });
+  if (typeof step !== "function") {
+    throw new ValueError(`a step must be a function, got ${shown(step)}`, { op: "capture" });
+  }
   const run = step as (...inputs: readonly CaptureInput[]) => R;
   /** The one used last comes last. */
   let known: Capture<R>[] = [];
@@ -218,7 +220,7 @@ function assertInput(input: unknown): void {
       remedy: "Give x.detach(); use a tensor that wants a gradient without passing it.",
     });
   }
-  if (input === undefined || typeof input === "number" || typeof input === "boolean" || typeof input === "string") return;
+  if (input === undefined || ["number", "boolean", "string"].includes(typeof input)) return;
   throw new ValueError(`a captured step takes tensors, numbers, booleans and strings, not ${shown(input)}`, {
     op: "capture",
   });
@@ -226,9 +228,8 @@ function assertInput(input: unknown): void {
 
 /** Whether a capture serves for these inputs. */
 function isFor(own: Capture<unknown>, given: readonly CaptureInput[], setting: string): boolean {
-  return (
-    own.setting === setting && own.inputs.length === given.length && own.inputs.every((one, i) => isAlike(one, given[i]))
-  );
+  if (own.setting !== setting || own.inputs.length !== given.length) return false;
+  return own.inputs.every((one, i) => isAlike(one, given[i]));
 }
 
 function isAlike(one: CaptureInput, other: CaptureInput): boolean {
@@ -251,8 +252,8 @@ function copyOf(input: CaptureInput): CaptureInput {
 }
 
 /**
- * What a step gives, as another call may overwrite it: tensors without their graphs, sums over devices finished, none in
- * the memory of an input.
+ * What a step gives, as another call may overwrite it: tensors without their graphs, sums over devices finished, none
+ * in the memory of an input.
  */
 function detached<R>(result: R, inputs: ReadonlySet<Memory>): R {
   if (result instanceof Promise) {
@@ -277,7 +278,8 @@ function settled(x: Tensor): Tensor {
 function mapTensors(result: unknown, change: (x: Tensor) => Tensor): unknown {
   if (isTensor(result)) return change(result);
   if (Array.isArray(result)) return result.map((item) => mapTensors(item, change));
-  if (typeof result !== "object" || result === null || Object.getPrototypeOf(result) !== Object.prototype) return result;
+  const isPlain = typeof result === "object" && result !== null && Object.getPrototypeOf(result) === Object.prototype;
+  if (!isPlain) return result;
   return Object.fromEntries(Object.entries(result).map(([name, item]) => [name, mapTensors(item, change)]));
 }
 

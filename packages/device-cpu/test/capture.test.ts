@@ -10,7 +10,9 @@ afterAll(() => Promise.allSettled([device.close()]));
 
 type TrainStep = (images: Tensor, labels: Tensor) => Tensor;
 
-function job(dropout: number, wrap: (step: TrainStep) => TrainStep, place = device): { model: nn.Sequential; step: TrainStep } {
+function job(
+  dropout: number, wrap: (step: TrainStep) => TrainStep, place = device,
+): { model: nn.Sequential; step: TrainStep } {
   manualSeed(1);
   const layers = [new nn.Linear(20, 32), new nn.ReLU(), new nn.Dropout(dropout), new nn.Linear(32, 10)];
   const model = new nn.Sequential(...layers).to(place);

@@ -26,11 +26,12 @@ function run(program: string): Promise<{ code: number | null; out: string; error
   return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, errors })));
 }
 
-const [first, differences, ...others] = programsOf("README.md");
+const [first, onGpu, differences, ...others] = programsOf("README.md");
 
-test("the README has a first program and the differences from PyTorch", () => {
+test("the README has a first program, one for a GPU, and the differences from PyTorch", () => {
   expect(others).toEqual([]);
   expect(first).toContain("dataParallel");
+  expect(onGpu).toContain("device-gpu");
   expect(differences).toContain("x.at(");
 });
 
@@ -41,9 +42,12 @@ test("the first program trains, prints the loss that it says and ends by itself"
 });
 
 test.concurrent.each([
-  ["README.md", 1, "tensor([[ 0.,  2.,  3.,  4.],\n        [ 0.,  6.,  7.,  8.],\n        [ 0., 10., 11., 12.]])\n"],
+  ["README.md", 1, "262144\n"],
+  ["README.md", 2, "tensor([[ 0.,  2.,  3.,  4.],\n        [ 0.,  6.,  7.,  8.],\n        [ 0., 10., 11., 12.]])\n"],
   ["packages/core/README.md", 0, "tensor([[1.5000, 1.5000],\n        [1.5000, 1.5000]])\n"],
+  ["packages/core/README.md", 2, "true 1\n"],
   ["packages/device-cpu/README.md", 0, "tensor([1., 1.], device='cpu:1')\n"],
+  ["packages/device-gpu/README.md", 0, "262144\n"],
   ["packages/parallel/README.md", 0, "[ 6, 2 ]\n[ 'P(sum)' ]\n[ 4 ]\n"],
 ] as const)("%s: program %i runs as written", { timeout: 25_000 }, async (readme, number, expected) => {
   expect(await run(programsOf(readme)[number])).toEqual({ code: 0, out: expected, errors: "" });

@@ -49,7 +49,9 @@ const jobs: Readonly<Record<string, (own?: typeof devices) => Job>> = {
   },
 };
 
-function batches(count: number, sizes: readonly number[] = [6], device = here): (readonly [images: Tensor, labels: Tensor])[] {
+function batches(
+  count: number, sizes: readonly number[] = [6], device = here,
+): (readonly [images: Tensor, labels: Tensor])[] {
   manualSeed(4);
   return Array.from({ length: count }, (_, i) => {
     const size = sizes[i % sizes.length];

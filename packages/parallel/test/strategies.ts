@@ -94,6 +94,9 @@ export interface Training {
   readonly steps?: number;
 }
 
+/** What gradients are clipped to; those of the first steps are longer. */
+export const maxNorm = 0.15;
+
 /** Sizes of the two batches whose gradients make a step; neither devices nor micro-batches divide them. */
 const sizes = [
   [7, 5],
@@ -130,7 +133,7 @@ export async function trained(
   for (const [step, pair] of batches.entries()) {
     optimizer.zeroGrad();
     for (const [i, { input, target }] of pair.entries()) keep(`loss ${step}.${i}`, differentiate(input, target));
-    keep(`norm ${step}`, nn.clipGradNorm_(model.parameters(), 0.3));
+    keep(`norm ${step}`, nn.clipGradNorm_(model.parameters(), maxNorm) as Tensor);
     for (const [name, { grad }] of model.namedParameters()) keep(`gradient ${step} of ${name}`, grad as Tensor);
     optimizer.step();
     for (const [name, parameter] of model.namedParameters()) keep(`${name} after step ${step}`, parameter);

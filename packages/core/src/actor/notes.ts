@@ -57,7 +57,9 @@ export class Notes {
   }
 
   /** What the work set so far: states that stand now, and others that it has replaced again. */
-  changes<T extends object, S>(property: Property<T, S>): { readonly standing: readonly S[]; readonly passed: readonly S[] } {
+  changes<T extends object, S>(
+    property: Property<T, S>,
+  ): { readonly standing: readonly S[]; readonly passed: readonly S[] } {
     const notes = [...(this.#notes.get(property)?.values() ?? [])].filter(({ isChanged }) => isChanged);
     return { standing: notes.map(({ owner }) => property.get(owner as T)), passed: this.#passed as S[] };
   }

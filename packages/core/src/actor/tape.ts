@@ -171,7 +171,8 @@ export class Tape {
     this.#devices.add(device);
     const start = this.#taken.length;
     for (let at = from; at < to; at++) this.#taken.push(words[at]);
-    this.#entries.push({ device, from: start, to: this.#taken.length, room: 0, renew: this.#renewal(device, kind, start) });
+    const renew = this.#renewal(device, kind, start);
+    this.#entries.push({ device, from: start, to: this.#taken.length, room: 0, renew });
   }
 
   /** Room for so many words was made. */
@@ -227,7 +228,7 @@ export class Tape {
   }
 
   #finish(): void {
-    // What is left of one run makes room for the next run's, also where memory ran out or what lies there is read still.
+    // What is left of one run makes room for the next run's: also where memory ran out, or somebody still reads it.
     this.#entries = this.#entries.flatMap((entry) => {
       const { device, from, room } = entry;
       if (room > 0 || (this.#taken[from] & 0xff) !== Message.allocate) return [entry];
@@ -303,7 +304,7 @@ export class Tape {
     return (words) => (words[at] = number.now = mint());
   }
 
-  /** A random kernel's first four numbers are its state: the seed, and a place that counts from where the work begins. */
+  /** A random kernel's first numbers are its state: the seed, and a place that counts from where the work begins. */
   #redraw(kernel: Kernel, start: number): Entry["renew"] {
     if (!isRandom(kernel)) return undefined;
     const operands = operandsOf(kernel);

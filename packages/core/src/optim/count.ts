@@ -4,6 +4,8 @@
  * then on.
  */
 import type { Device } from "../actor/device.ts";
+import type { Property } from "../actor/notes.ts";
+import { taping } from "../actor/tape.ts";
 import { Graph } from "../kernel/build.ts";
 import type { LoopKernel } from "../kernel/ir.ts";
 import { launch } from "../ops/launch.ts";
@@ -27,6 +29,11 @@ export class StepCount {
     this.#start = start;
   }
 
+  static readonly #tensors: Property<StepCount, readonly Tensor[]> = {
+    get: (count) => [...count.#replicas.values()],
+    isSame: (a, b) => a.length === b.length && a.every((replica, i) => replica === b[i]),
+  };
+
   /** The count on a device. */
   on(device: Device): Tensor {
     let own = this.#replicas.get(device);
@@ -47,6 +54,7 @@ export class StepCount {
 
   /** Counts a step, unless the devices skip it. Those that take no part would hold an old number: they forget it. */
   advance(devices: ReadonlySet<Device>): void {
+    taping?.notes.read(this, StepCount.#tensors);
     this.#replicas = new Map(Array.from(devices, (device) => [device, this.on(device)]));
     for (const { value } of this.#replicas.values()) {
       const bound = { value: value as LocalValue, strides: [1] };

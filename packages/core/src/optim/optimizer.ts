@@ -128,6 +128,7 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
       const turns = this.paramGroups.flatMap((group) => this.#turns(group));
       if (turns.length === 0) return;
       countTogether(turns.filter(({ step }) => step.counted).map(({ own }) => own));
+      if (taping !== undefined) for (const { own } of turns) taping.notes.read(own, countOf);
       issueUpdates(turns.map(updateOf));
     });
     return result;
@@ -247,6 +248,9 @@ export abstract class Optimizer<O extends { readonly lr?: number } = { readonly 
     return this.toString();
   }
 }
+
+/** A step without some parameters gives the others a count of their own. */
+const countOf: Property<Memory, Memory["count"]> = { get: ({ count }) => count };
 
 /** The first of the devices that a parameter lies on. */
 function firstDevice({ value }: Tensor): Device {

@@ -69,10 +69,13 @@ export function memoryPromises(make: Make): void {
       const x = zeros([], { device });
       if (i % 16 === 0) kept.push(x);
     }
-    await collectAll(device);
-    device.fenceSync();
-    // Neighbours share finalisers, as long as there is room.
-    expect(device.stats().storages).toBeLessThan(70_000);
+    const live = (): number => {
+      device.fenceSync();
+      return device.stats().storages;
+    };
+    // Neighbours share finalisers, as long as there is room. A busy machine runs finalisers late.
+    for (let tries = 0; tries < 20 && live() >= 70_000; tries++) await collectAll(device);
+    expect(live()).toBeLessThan(70_000);
     expect(kept.every((x) => !x.isDisposed)).toBe(true);
   });
 
