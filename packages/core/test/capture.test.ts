@@ -589,11 +589,14 @@ describe("memory", () => {
     step(x).y.tolistSync();
     const steady = await held(own);
     for (let i = 0; i < 2000; i++) step(x);
-    expect(await held(own)).toEqual(steady);
-    const storages = own.stats().storages;
+    // V8 may collect what the first call left.
+    const after = await held(own);
+    expect(after[0]).toBeLessThanOrEqual(steady[0]);
+    expect(after[1]).toBeLessThanOrEqual(steady[1]);
+    const { storages } = own.stats();
     for (let i = 0; i < 100; i++) step(x);
     await own.fence();
-    expect(own.stats().storages).toBe(storages);
+    expect(own.stats().storages).toBeLessThanOrEqual(storages);
     step.dispose();
     x.dispose();
     const [, issued] = await held(own);

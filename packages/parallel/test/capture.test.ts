@@ -166,13 +166,15 @@ describe.each(Object.entries(jobs))("%s", (_name, make) => {
     const step = capture(whole(job));
     const [batch] = batches(1, [6], own[0]);
     for (let i = 0; i < 3; i++) step(...batch);
-    const figures = async (): Promise<unknown> => {
+    const figures = async (): Promise<number[]> => {
       await Promise.all(own.map((device) => device.fence()));
-      return own.map((device) => [device.stats().storages, device.bytesIssued]);
+      return own.flatMap((device) => [device.stats().storages, device.bytesIssued]);
     };
     const before = await figures();
     for (let i = 0; i < 40; i++) step(...batch);
-    expect(await figures()).toEqual(before);
+    // V8 may collect what the first call left.
+    const after = await figures();
+    expect(after.map((figure, i) => Math.max(figure - before[i], 0))).toEqual([0, 0, 0, 0]);
     step.dispose();
     await Promise.all(own.map((device) => device.close()));
   });
