@@ -21,7 +21,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 const devices = [0, 1, 2].map((index) => cpu({ index, threads: 1 }));
 const [first] = devices;
 const classes = 4;
-const smallBytes = 128;
+/** Dead numbers that share a finaliser with ones that live: far less than one network. */
+const smallBytes = 2048;
 setDefaultDevice(first);
 afterAll(() => Promise.allSettled(devices.map((device) => device.close())));
 
@@ -185,7 +186,6 @@ test("a comparison is repeatable, leaves the random stream alone, and frees what
   ];
   const one = await compareStrategies(job, options(2, { strategies }));
   await Promise.all(members.map((device) => device.fence()));
-  // A count of steps may be left on a device.
   for (const device of members) expect(device.stats().bytesLive).toBeLessThan(smallBytes);
   const two = await compareStrategies(job, options(2, { strategies }));
   await Promise.all(members.map((device) => device.close()));
