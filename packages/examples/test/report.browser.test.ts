@@ -48,6 +48,18 @@ function sizes(selector: string): Promise<{ width: number; height: number }[]> {
   );
 }
 
+/** Moves the slider of a strategy's timeline: each whole number doubles its width. */
+async function zoom(name: string, exponent: number): Promise<void> {
+  await page.$eval(
+    `.timeline[data-strategy="${name}"] input`,
+    (slider, value) => {
+      slider.value = `${value}`;
+      slider.dispatchEvent(new Event("input"));
+    },
+    exponent,
+  );
+}
+
 /** How many of the elements that match can be seen. */
 async function visible(selector: string): Promise<string> {
   const found = await sizes(selector);
@@ -81,6 +93,8 @@ test.each(strategies)("%s: its timeline has a track for each device, with kernel
   const timeline = `.timeline[data-strategy="${name}"]`;
   const count = devices[name] ?? 2;
   expect(await visible(`${timeline} .track`)).toBe(`${count} of ${count}`);
+  // However long the step took: stretched, its kernels can be seen.
+  await zoom(name, 6);
   for (const track of await page.$$(`${timeline} .track`)) {
     const bars = await track.$$eval("rect.kernel", (elements) =>
       elements.map((element) => ({
@@ -92,15 +106,13 @@ test.each(strategies)("%s: its timeline has a track for each device, with kernel
     expect(Math.max(...bars.map(({ width }) => width))).toBeGreaterThan(1);
     expect(bars.some(({ tip }) => /^matmul \d+x\d+x\d+ .*\(kernel\): [\d.]+ [um]s at /.test(tip ?? ""))).toBe(true);
   }
+  await zoom(name, 0);
 });
 
 test("the slider stretches a timeline, and the page stays as wide as it was", async () => {
   const drawing = '.timeline[data-strategy="1f1b"] svg';
   const [before] = await sizes(drawing);
-  await page.$eval('.timeline[data-strategy="1f1b"] input', (slider) => {
-    slider.value = "3";
-    slider.dispatchEvent(new Event("input"));
-  });
+  await zoom("1f1b", 3);
   const [after] = await sizes(drawing);
   expect(after.width / before.width).toBeCloseTo(8, 3);
   expect(await page.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
