@@ -1,7 +1,7 @@
 /** Malformed kernels are refused with the node that is wrong. */
 import { describe, expect, test } from "vitest";
 import { InternalError } from "../src/errors.ts";
-import type { LoopKernel, Node } from "../src/kernel/ir.ts";
+import type { LoopKernel, Node, RowKernel, Sweep } from "../src/kernel/ir.ts";
 import { validateKernel } from "../src/kernel/spec.ts";
 
 const sum: LoopKernel = {
@@ -63,5 +63,44 @@ describe("a kernel's validation", () => {
 
   test("names the node that is wrong", () => {
     expect(() => validateKernel(withNode({ op: "neg", type: "float32", args: [7] }))).toThrow(/"op":"neg".*"args":\[7\]/);
+  });
+});
+
+/** x less the sum of its row. */
+const difference: RowKernel = {
+  kind: "rows", name: "difference", axes: 2, reduced: 1,
+  inputs: [{ dtype: "float32", inner: 1 }], outputs: [{ dtype: "float32", inner: 1, overwrites: true }], scalars: [],
+  sweeps: [
+    { body: sum.body, accumulators: sum.accumulators, step: sum.step, epilogue: sum.epilogue, stores: [], results: [0] },
+    {
+      body: [
+        { op: "load", type: "float32", index: 0 },
+        { op: "result", type: "float32", index: 0 },
+        { op: "sub", type: "float32", args: [0, 1] },
+      ],
+      accumulators: [], step: [], epilogue: [], stores: [{ output: 0, value: 2, at: "body" }], results: [],
+    },
+  ],
+};
+
+describe("a row kernel's validation", () => {
+  const [reducing, mapping] = difference.sweeps;
+  const withSweeps = (...sweeps: Sweep[]): RowKernel => ({ ...difference, sweeps });
+
+  test("accepts sweeps that use what earlier ones found", () => {
+    expect(() => validateKernel(difference)).not.toThrow();
+  });
+
+  const wrong: readonly [string, RowKernel][] = [
+    ["rows without a reduction axis", { ...difference, reduced: 0 }],
+    ["a result that no earlier sweep has", withSweeps(mapping, reducing)],
+    ["a result of another type", withSweeps(reducing, { ...mapping, body: [...mapping.body, { op: "result", type: "int32", index: 0 }] })],
+    ["a result that is no value of the epilogue", withSweeps({ ...reducing, results: [1] }, mapping)],
+    ["results of a sweep that reduces nothing", withSweeps(reducing, { ...mapping, results: [0] })],
+    ["a reducing sweep that stores in its body", withSweeps({ ...reducing, stores: [{ output: 0, value: 2, at: "body" }] }, mapping)],
+    ["an output that nothing is stored to", withSweeps(reducing, { ...mapping, stores: [] })],
+  ];
+  test.each(wrong)("refuses %s", (_, kernel) => {
+    expect(() => validateKernel(kernel)).toThrow(InternalError);
   });
 });

@@ -160,7 +160,7 @@ export class CpuBackend implements Backend {
   #compile(kernel: Kernel): Launch {
     const program = Object.hasOwn(programs, kernel.name) ? programs[kernel.name]?.(kernel) : undefined;
     if (program !== undefined) return this.#launcher.launch(program);
-    if (kernel.kind === "loop") return this.#launcher.launch(printKernel(kernel));
+    if (kernel.kind !== "routine") return this.#launcher.launch(printKernel(kernel));
     const routine = Object.hasOwn(routines, kernel.name) ? routines[kernel.name] : undefined;
     if (routine === undefined) throw new DeviceError(`the CPU device has no routine "${kernel.name}"`);
     return routine(kernel, this.#heap);

@@ -66,7 +66,7 @@ export function cpu(options: CpuOptions = {}): Device {
     type: "cpu",
     index,
     dtypes,
-    routines: ["sort", "matmul"],
+    routines: ["sort", "matmul", "rows"],
     hostModule: import.meta.resolve("@troupe/device-cpu/host"),
     hostOptions: spec,
     limits: { ringWords, stagingBytes },

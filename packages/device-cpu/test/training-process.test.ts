@@ -38,7 +38,7 @@ describe("a script that trains on the CPU", { timeout: 30_000 }, () => {
     expect(own.errors).toContain("the script's own error");
     const read = await run("bad label, thrown");
     expect(read.code).toBe(1);
-    expect(read.errors).toContain("index 10 is out of range [op nllPick, device cpu:0");
+    expect(read.errors).toContain("index 10 is out of range [op crossEntropy, device cpu:0");
   });
 
   test("F3 ends with code 1 and says so once when nobody read that a step failed", async () => {

@@ -67,6 +67,7 @@ export class GpuBackend implements Backend {
 
   prepare(kernel: Kernel): Prepared {
     if (kernel.kind === "loop") return new PreparedKernel(kernel, this.#launcher.loop(kernel));
+    if (kernel.kind === "rows") throw new DeviceError("the GPU device takes a row kernel's sweeps one by one");
     if (kernel.name === "sort") return new PreparedKernel(kernel, sort(kernel, this));
     if (softmaxRoutines.includes(kernel.name)) return new PreparedKernel(kernel, softmax(kernel, this.#launcher));
     throw new DeviceError(`the GPU device has no routine "${kernel.name}"`);

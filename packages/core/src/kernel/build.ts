@@ -58,6 +58,11 @@ export class Graph {
     return this.push({ op: "other", type, index });
   }
 
+  /** What an earlier sweep of a row kernel found. */
+  result(index: number, type: DType): Expr {
+    return this.push({ op: "result", type, index });
+  }
+
   load(index: number, type: DType, { indirect, guard }: LoadOptions = {}): Expr {
     return this.push({
       op: "load",

@@ -45,6 +45,7 @@ export type CompareOp = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
  *   stride: the number of an int32 scalar argument). When `guard` (a bool node) is false nothing is read and the value is 0.
  * - `acc`: accumulator `index`: before the step in the body, final in the epilogue, the left side in `combine`.
  * - `other`: the right side's accumulator `index` (in `combine` only).
+ * - `result`: result `index` of the earlier sweeps at this point of the outer axes (in a `RowKernel` only).
  * - `cast`: conversion to `type` (float to integer truncates and saturates, NaN gives 0; to bool is `!= 0`).
  * - `bitcast`: float32 to int32 and back.
  * - `select`: args are condition (bool), value if true, value if false.
@@ -53,7 +54,7 @@ export type CompareOp = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
  */
 export type Node =
   | { readonly op: "const"; readonly type: DType; readonly value: string }
-  | { readonly op: "scalar" | "axis" | "size" | "acc" | "other"; readonly type: DType; readonly index: number }
+  | { readonly op: "scalar" | "axis" | "size" | "acc" | "other" | "result"; readonly type: DType; readonly index: number }
   | {
       readonly op: "load";
       readonly type: DType;
@@ -124,6 +125,42 @@ export interface LoopKernel {
 }
 
 /**
+ * One sweep of a row kernel. With accumulators it reduces, as a loop kernel does: stores and results are of the epilogue.
+ * Without any it maps: stores are of the body, and there are no results.
+ */
+export interface Sweep extends Pick<LoopKernel, "body" | "accumulators" | "step" | "combine" | "epilogue" | "stores"> {
+  /** Values of the epilogue that later sweeps name: `result` counts those of all earlier sweeps in order. */
+  readonly results: readonly number[];
+}
+
+/**
+ * Several loop nests as one: for every point of the outer axes the sweeps go over the reduced axes one after the other, and each
+ * may use what the earlier ones found (softmax: the greatest element, the sum of exponentials, the quotients). What a sweep
+ * stores no later one reads. Optional: where a device does not list the routine `rows`, core launches a loop kernel a sweep.
+ */
+export interface RowKernel {
+  readonly kind: "rows";
+  readonly name: string;
+  readonly axes: number;
+  /** At least 1. */
+  readonly reduced: number;
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly OutputOperand[];
+  readonly scalars: readonly DType[];
+  readonly sweeps: readonly Sweep[];
+}
+
+/** A sweep of a row kernel as the loop kernel that it would be, but for its `result` nodes. */
+export function sweepKernel(kernel: RowKernel, sweep: Sweep): LoopKernel {
+  const { name, axes, reduced, inputs, outputs, scalars } = kernel;
+  const { body, accumulators, step, combine, epilogue, stores } = sweep;
+  return {
+    kind: "loop", name, axes, reduced, inputs, outputs, scalars, body, accumulators, step, epilogue, stores,
+    ...(combine === undefined ? {} : { combine }),
+  };
+}
+
+/**
  * A routine: a whole algorithm that a device implements by hand under a name. Sort is required of every device; others, such
  * as softmax, are optional: where a device does not list them, the op launches loop kernels. A routine's arguments are laid out
  * as a loop kernel's, with `axes` sizes and one stride for every operand and axis.
@@ -139,7 +176,7 @@ export interface RoutineKernel {
   readonly options: Readonly<Record<string, number | string | boolean>>;
 }
 
-export type Kernel = LoopKernel | RoutineKernel;
+export type Kernel = LoopKernel | RowKernel | RoutineKernel;
 
 /** Words that a scalar argument of `dtype` takes in a launch. */
 export function scalarWords(dtype: DType): 1 | 2 {

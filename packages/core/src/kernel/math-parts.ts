@@ -11,23 +11,28 @@ export function truncateBits(x: Expr, mask = ~0xfff): Expr {
   return bits(x).and(mask).bitcast("float32");
 }
 
-/** An integral float32 |n| < 2^22 as int32: n + 1.5 * 2^23 holds it in its low bits. */
-function exponentOf(n: Expr): Expr {
-  return bits(n.add(12582912)).sub(0x4b400000);
+/** 1.5 * 2^23: a sum of it and a whole number |n| < 2^22 holds n in its low bits. */
+const HOLDER = 12582912;
+
+/** The bias of a float32's exponent, and of two. */
+const BIAS = { once: 127, twice: 254 } as const;
+
+/**
+ * A float32 |x| < 2^22 rounded to n: as a float32, and in the low 9 bits of an int32 with the bias of an exponent, or of two.
+ * (n is rounded by itself: compilers of shaders take what is added and subtracted again for nothing.)
+ */
+export function nearest(x: Expr, bias: keyof typeof BIAS): { readonly n: Expr; readonly biased: Expr } {
+  const n = x.round();
+  return { n, biased: bits(n.add(HOLDER + BIAS[bias])) };
 }
 
-function power(exponent: Expr): Expr {
-  return exponent.add(127).shl(23).bitcast("float32");
+/** 2^n in [-126, 127] from n with the bias `once`; bits above the low 9 are shifted out. */
+export function powerOfTwo(biased: Expr): Expr {
+  return biased.shl(23).bitcast("float32");
 }
 
-/** 2^n for an integral float32 n in [-126, 127]. */
-export function powerOfTwo(n: Expr): Expr {
-  return power(exponentOf(n));
-}
-
-/** y 2^n for an integral float32 n in [-252, 254], rounded once more where the result is denormal. */
-export function scaleByPowerOfTwo(y: Expr, n: Expr): Expr {
-  const exponent = exponentOf(n);
-  const half = exponent.sar(1);
-  return y.mul(power(half)).mul(power(exponent.sub(half)));
+/** y 2^n for n in [-252, 254] with the bias `twice`, rounded once more where the result is denormal. */
+export function scaleByPowerOfTwo(y: Expr, biased: Expr): Expr {
+  const half = biased.shr(1);
+  return y.mul(powerOfTwo(half)).mul(powerOfTwo(biased.sub(half)));
 }

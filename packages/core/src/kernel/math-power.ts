@@ -1,6 +1,6 @@
 /** float32 powers as arithmetic: Sun's fdlibm e_powf.c (by Ian Lance Taylor), with its branches as selections. */
 import type { Expr } from "./build.ts";
-import { bits, scaleByPowerOfTwo, truncateBits } from "./math-parts.ts";
+import { bits, nearest, scaleByPowerOfTwo, truncateBits } from "./math-parts.ts";
 
 /** log2 of a positive finite x in two parts, together good to 2^-34 or so; the first has 12 bits. */
 function log2Parts(x: Expr): { high: Expr; low: Expr } {
@@ -63,7 +63,7 @@ function exp2OfParts(high: Expr, low: Expr): Expr {
   for (const c of [6.613755977e-5, -2.777777845e-3, 1.6666667163e-1]) series = series.mul(square).add(c);
   const t1 = z.sub(square.mul(series));
   const r = z.mul(t1).div(t1.sub(2)).sub(w.add(z.mul(w)));
-  return scaleByPowerOfTwo(r.sub(z).neg().add(1), n);
+  return scaleByPowerOfTwo(r.sub(z).neg().add(1), nearest(n, "twice").biased);
 }
 
 /** x to the power of y, with C's rules for signs, zeros, infinities and NaN. */

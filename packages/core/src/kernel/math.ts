@@ -7,9 +7,10 @@
  */
 import { InternalError } from "../errors.ts";
 import { Graph, type Expr } from "./build.ts";
-import type { BinaryOp, LoopKernel, Node, Store, UnaryOp } from "./ir.ts";
+import { sweepKernel } from "./ir.ts";
+import type { BinaryOp, LoopKernel, Node, RowKernel, Store, Sweep, UnaryOp } from "./ir.ts";
 import { pow } from "./math-power.ts";
-import { bits, powerOfTwo, scaleByPowerOfTwo } from "./math-parts.ts";
+import { bits, nearest, powerOfTwo, scaleByPowerOfTwo } from "./math-parts.ts";
 
 /** `c[0] x^(n-1) + ... + c[n-1]` by Horner's rule. */
 function polynomial(x: Expr, [first = 0, ...rest]: readonly number[]): Expr {
@@ -30,27 +31,27 @@ function expm1Reduced(r: Expr): Expr {
   return polynomial(r, EXP).mul(r.mul(r)).add(r);
 }
 
-/** x = n ln(2) + r with an integer n. */
-function reduceByLn2(x: Expr): { n: Expr; r: Expr } {
-  const n = x.mul(LOG2_E).round();
-  return { n, r: x.sub(n.mul(LN2_HIGH)).sub(n.mul(LN2_LOW)) };
+/** x = n ln(2) + r with an integer n, which comes with the bias of an exponent, or of two (`nearest`). */
+function reduceByLn2(x: Expr, bias: "once" | "twice"): { biased: Expr; r: Expr } {
+  const { n, biased } = nearest(x.mul(LOG2_E), bias);
+  return { biased, r: x.sub(n.mul(LN2_HIGH)).sub(n.mul(LN2_LOW)) };
 }
 
 function exp(x: Expr): Expr {
-  const { n, r } = reduceByLn2(x.max(-104).min(89));
-  return scaleByPowerOfTwo(expm1Reduced(r).add(1), n);
+  const { biased, r } = reduceByLn2(x.max(-104).min(89), "twice");
+  return scaleByPowerOfTwo(expm1Reduced(r).add(1), biased);
 }
 
 function exp2(x: Expr): Expr {
   const clamped = x.max(-151).min(129);
-  const n = clamped.round();
-  return scaleByPowerOfTwo(expm1Reduced(clamped.sub(n).mul(Math.LN2)).add(1), n);
+  const { n, biased } = nearest(clamped, "twice");
+  return scaleByPowerOfTwo(expm1Reduced(clamped.sub(n).mul(Math.LN2)).add(1), biased);
 }
 
 function expm1(x: Expr): Expr {
-  const { n, r } = reduceByLn2(x.max(-40).min(89));
+  const { biased, r } = reduceByLn2(x.max(-40).min(89), "twice");
   // 2^n (p + 1) - 1 as 2 (2^(n-1) p + (2^(n-1) - 1/2)): exact for n = 0, and 2^127 is still finite.
-  const half = scaleByPowerOfTwo(x.constant(0.5), n);
+  const half = scaleByPowerOfTwo(x.constant(0.5), biased);
   const y = half.mul(expm1Reduced(r)).add(half.sub(0.5)).mul(2);
   return x.abs().lt(2 ** -25).where(x, y);
 }
@@ -200,8 +201,8 @@ function cos(x: Expr): Expr {
 /** 1 - 2 / (e^2x + 1), and near 0 an odd polynomial (Cephes, tanhf). */
 function tanh(x: Expr): Expr {
   const size = x.abs();
-  const { n, r } = reduceByLn2(size.min(9.1).mul(2));
-  const power = expm1Reduced(r).add(1).mul(powerOfTwo(n));
+  const { biased, r } = reduceByLn2(size.min(9.1).mul(2), "once");
+  const power = expm1Reduced(r).add(1).mul(powerOfTwo(biased));
   const far = x.constant(1).sub(x.constant(2).div(power.add(1)));
   const z = x.mul(x);
   const series = polynomial(z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]);
@@ -216,8 +217,8 @@ function erf(x: Expr): Expr {
   const low = t.mul(-3.88396438e-3).add(2.42546219e-2);
   let power = high.mul(z).add(low);
   for (const c of [-1.06777877e-1, -6.34846687e-1, -1.28717512e-1]) power = power.mul(t).add(c);
-  const { n, r } = reduceByLn2(power.mul(t).sub(t));
-  const far = x.constant(1).sub(expm1Reduced(r).add(1).mul(powerOfTwo(n)));
+  const { biased, r } = reduceByLn2(power.mul(t).sub(t), "once");
+  const far = x.constant(1).sub(expm1Reduced(r).add(1).mul(powerOfTwo(biased)));
   const series = polynomial(z, [
     -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1,
   ]);
@@ -238,11 +239,26 @@ function expandable(node: Node): boolean {
 /** The kernel with float32 functions written out; the kernel itself where there are none. */
 export function expandMath(kernel: LoopKernel): LoopKernel {
   if (![...kernel.body, ...kernel.epilogue].some(expandable)) return kernel;
+  return { ...kernel, ...expandLists(kernel).lists };
+}
+
+/** The same for each sweep of a row kernel. */
+export function expandRowMath(kernel: RowKernel): RowKernel {
+  const sweeps = kernel.sweeps.map((sweep): Sweep => {
+    const { lists, epilogue } = expandLists(sweepKernel(kernel, sweep));
+    return { ...sweep, ...lists, results: sweep.results.map((id) => epilogue.value(id)) };
+  });
+  return { ...kernel, sweeps };
+}
+
+function expandLists(kernel: LoopKernel): {
+  readonly lists: Pick<LoopKernel, "body" | "epilogue" | "step" | "stores">;
+  readonly epilogue: Expanded;
+} {
   const body = expandGraph(kernel.body);
   const epilogue = expandGraph(kernel.epilogue);
   const moved = (at: Store["at"], id: number): number => (at === "body" ? body : epilogue).value(id);
-  return {
-    ...kernel,
+  const lists = {
     body: body.nodes,
     epilogue: epilogue.nodes,
     step: kernel.step.map((id) => body.value(id)),
@@ -255,6 +271,7 @@ export function expandMath(kernel: LoopKernel): LoopKernel {
         : { indirect: store.indirect.map(({ value, stride }) => ({ value: moved(store.at, value), stride })) }),
     })),
   };
+  return { lists, epilogue };
 }
 
 interface Expanded {

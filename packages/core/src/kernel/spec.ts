@@ -1,7 +1,8 @@
 /** What a well-formed kernel is. A kernel that breaks these rules is Troupe's own fault and must not reach a printer. */
 import { InternalError } from "../errors.ts";
 import { isDType, isFloat, isInteger, type DType } from "../tensor/dtype.ts";
-import type { BinaryOp, CompareOp, Kernel, LoopKernel, Node, Operand, Store, UnaryOp } from "./ir.ts";
+import { sweepKernel } from "./ir.ts";
+import type { BinaryOp, CompareOp, Kernel, LoopKernel, Node, Operand, RowKernel, Store, UnaryOp } from "./ir.ts";
 
 const anyType = (): boolean => true;
 const integerOrBool = (type: DType): boolean => isInteger(type) || type === "bool";
@@ -34,6 +35,8 @@ interface Place {
   readonly kernel: LoopKernel;
   readonly list: "body" | "epilogue" | "combine";
   readonly nodes: readonly Node[];
+  /** Types of the results of earlier sweeps. */
+  readonly results: readonly DType[];
 }
 
 function fail(kernel: Kernel, what: string, where?: unknown): never {
@@ -49,7 +52,10 @@ export function validateKernel(kernel: Kernel): void {
   if (!isCount(kernel.axes)) fail(kernel, `axes is ${kernel.axes}`);
   for (const operand of [...kernel.inputs, ...kernel.outputs]) validateOperand(kernel, operand);
   for (const dtype of kernel.scalars) if (!isDType(dtype)) fail(kernel, `scalar of type ${String(dtype)}`);
-  if (kernel.kind === "loop") validateLoop(kernel);
+  if (kernel.kind === "loop") {
+    validateLoop(kernel);
+    validateOutputs(kernel, kernel.stores);
+  } else if (kernel.kind === "rows") validateRows(kernel);
 }
 
 function isCount(value: number): boolean {
@@ -62,7 +68,31 @@ function validateOperand(kernel: Kernel, operand: Operand): void {
   if (inner !== 0 && inner !== 1 && inner !== "any") fail(kernel, "inner stride is 0, 1 or any", operand);
 }
 
-function validateLoop(kernel: LoopKernel): void {
+function validateRows(kernel: RowKernel): void {
+  if (!isCount(kernel.reduced) || kernel.reduced === 0) fail(kernel, "rows need a reduction axis");
+  const types: DType[] = [];
+  for (const sweep of kernel.sweeps) {
+    const at = sweep.accumulators.length > 0 ? "epilogue" : "body";
+    if (sweep.stores.some((store) => store.at !== at)) fail(kernel, `this sweep stores in its ${at}`, sweep.stores);
+    if (at === "body" && sweep.results.length > 0) fail(kernel, "a sweep without accumulators has no results", sweep.results);
+    validateLoop(sweepKernel(kernel, sweep), [...types]);
+    for (const id of sweep.results) {
+      const result = sweep.epilogue[id];
+      if (result === undefined || result.op === "check") fail(kernel, `no value ${id} in the epilogue`, sweep.results);
+      types.push(result.type);
+    }
+  }
+  validateOutputs(kernel, kernel.sweeps.flatMap(({ stores }) => stores));
+}
+
+function validateOutputs(kernel: LoopKernel | RowKernel, stores: readonly Store[]): void {
+  for (const output of kernel.outputs.keys()) {
+    if (!stores.some((store) => store.output === output)) fail(kernel, `nothing is stored to output ${output}`);
+  }
+}
+
+/** @param results types of the results of earlier sweeps */
+function validateLoop(kernel: LoopKernel, results: readonly DType[] = []): void {
   const { axes, reduced, body, epilogue, accumulators, step, combine, stores } = kernel;
   if (!isCount(reduced) || reduced > axes) fail(kernel, `${reduced} reduction axes of ${axes}`);
   if (reduced === 0 && (accumulators.length > 0 || epilogue.length > 0)) {
@@ -73,17 +103,14 @@ function validateLoop(kernel: LoopKernel): void {
       fail(kernel, "bad initial value", accumulator);
     }
   }
-  validateNodes({ kernel, list: "body", nodes: body });
-  validateNodes({ kernel, list: "epilogue", nodes: epilogue });
+  validateNodes({ kernel, list: "body", nodes: body, results });
+  validateNodes({ kernel, list: "epilogue", nodes: epilogue, results });
   validateResults(kernel, "step", body, step);
   if (combine !== undefined) {
-    validateNodes({ kernel, list: "combine", nodes: combine.body });
+    validateNodes({ kernel, list: "combine", nodes: combine.body, results: [] });
     validateResults(kernel, "combine", combine.body, combine.out);
   }
   for (const store of stores) validateStore(kernel, store);
-  for (const output of kernel.outputs.keys()) {
-    if (!stores.some((store) => store.output === output)) fail(kernel, `nothing is stored to output ${output}`);
-  }
 }
 
 /** Checks that `results` has a value of the right type for each accumulator. */
@@ -134,6 +161,7 @@ function validateNode(place: Place, id: number, node: Node): void {
       need(kernel.accumulators[node.index]?.type === type, `accumulator ${node.index} is not a ${type}`);
       need(node.op === "acc" || list === "combine", "`other` stands in combine only");
       return;
+    case "result": need(place.results[node.index] === type, `no earlier sweep has a result ${node.index} of ${type}`); return;
     case "load":
       need(list !== "combine", "no load in combine");
       need(kernel.inputs[node.index]?.dtype === type, `input ${node.index} is not a ${type}`);
@@ -182,7 +210,7 @@ function validateStore(kernel: LoopKernel, store: Store): void {
   if (output === undefined) fail(kernel, `no output ${store.output}`, store);
   if (store.at === "epilogue" && kernel.reduced === 0) fail(kernel, "an epilogue store without a reduction axis", store);
   const nodes = kernel[store.at];
-  const place: Place = { kernel, list: store.at, nodes };
+  const place: Place = { kernel, list: store.at, nodes, results: [] };
   const type = typeOf(place, nodes.length, store.value, store);
   if (type !== output.dtype) fail(kernel, `stores a ${type} to output ${store.output} of ${output.dtype}`, store);
   validateAddress(place, nodes.length, store, store);

@@ -33,7 +33,7 @@ function without<T>(list: readonly T[], dim: number): T[] {
   return list.filter((_, i) => i !== dim);
 }
 
-function withAt<T>(list: readonly T[], dim: number, item: T): T[] {
+export function withAt<T>(list: readonly T[], dim: number, item: T): T[] {
   return [...list.slice(0, dim), item, ...list.slice(dim)];
 }
 
@@ -47,16 +47,26 @@ function axesOf(strides: readonly number[]): readonly number[] {
 }
 
 /**
- * The label as a class number that is safe to use, and whether it counts. Scalars: ignoreIndex, then the number of
- * classes.
+ * A label as a class number that is safe to use, and whether it counts. The launch fails where it is neither a class nor ignored.
+ * @param ignored the label that counts for nothing, of the labels' dtype
+ * @param classes their number, int32
  */
-function labelOf(body: Graph, operand: number, type: DType): { readonly label: Expr; readonly counts: Expr } {
-  const label = body.load(operand, type);
-  const counts = label.ne(body.scalar(0, type));
-  const known = label.ge(0).and(label.lt(body.scalar(1, "int32").cast(type)));
-  body.check(counts.not().or(known), label.cast("int32"), "index-out-of-range");
+export function labelled(
+  graph: Graph,
+  label: Expr,
+  ignored: Expr,
+  classes: Expr,
+): { readonly label: Expr; readonly counts: Expr } {
+  const counts = label.ne(ignored);
+  const known = label.ge(0).and(label.lt(classes.cast(label.type)));
+  graph.check(counts.not().or(known), label.cast("int32"), "index-out-of-range");
   const safe = counts.and(known);
   return { label: safe.where(label, 0).cast("int32"), counts: safe };
+}
+
+/** The label of an operand. Scalars: ignoreIndex, then the number of classes. */
+function labelOf(body: Graph, operand: number, type: DType): { readonly label: Expr; readonly counts: Expr } {
+  return labelled(body, body.load(operand, type), body.scalar(0, type), body.scalar(1, "int32"));
 }
 
 function pickKernel(
@@ -133,7 +143,7 @@ function spreadKernel(
 
 const kernels = new KernelCache<string>();
 
-function metaOf(input: Meta | number): Meta {
+export function metaOf(input: Meta | number): Meta {
   if (typeof input === "number") throw new DTypeError("nllLoss() takes tensors", { op: "nllLoss" });
   return input;
 }
@@ -242,6 +252,11 @@ export function nllPick(
   const inputs = isTensor(weight) ? [x, labels, weight.to(x.dtype)] : [x, labels];
   const [losses, weights] = applyAll(isTensor(weight) ? weightedPickOp : pickOp, inputs, attrs);
   return [losses, weights];
+}
+
+/** Minus `g` at each place's label, zeros at the other classes: what picking adds to a gradient. */
+export function nllSpread(g: Tensor, target: Tensor, attrs: NllAttrs): Tensor {
+  return apply(spreadOp, [g, target], attrs);
 }
 
 /** Shape of the labels that belong to `x`. */

@@ -1,8 +1,8 @@
 /**
- * Softmax and its logarithm, forward and backward: a device's own routine where it brings one, else reductions and one
- * loop.
+ * Softmax and its logarithm, forward and backward: row programs, or a device's own routine where it brings one.
  */
 import { DTypeError, ValueError } from "../errors.ts";
+import type { Expr } from "../kernel/build.ts";
 import type { InnerStride, RoutineKernel } from "../kernel/ir.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -13,16 +13,13 @@ import type { LocalValue, Meta } from "../tensor/value.ts";
 import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
 import { collapse, innerStride } from "./iteration.ts";
-import { defineElementwise } from "./kinds/elementwise.ts";
-import type { ElementwiseOp } from "./kinds/elementwise.ts";
-import { reducedShape, scalarType } from "./kinds/reduce.ts";
-import { launchReduction } from "./kinds/reduction.ts";
-import type { Reduction } from "./kinds/reduction.ts";
+import { scalarType } from "./kinds/reduce.ts";
+import { launchRows } from "./kinds/rows.ts";
+import type { ReducingSweep, RowProgram } from "./kinds/rows.ts";
 import { KernelCache, launch } from "./launch.ts";
 import { copyInto } from "./moves.ts";
 import { from, gradientLookup, pascal } from "./op.ts";
 import type { GradientTable, Op } from "./op.ts";
-import { greatest } from "./reduce.ts";
 import type { Optional } from "./signatures.ts";
 
 interface SoftmaxAttrs {
@@ -30,16 +27,14 @@ interface SoftmaxAttrs {
   readonly dim: number;
 }
 
+const zero: ReducingSweep["accumulators"] = (type) => [{ type, init: "0" }];
+
 /**
- * An entry over rows along `dim`. `loops` computes it from reductions and one elementwise launch; a device whose
- * `routines` hold the entry's name gets one routine kernel instead (inputs and output along the last axis, no scalars,
- * no options).
+ * An entry over rows along `dim`. A device whose `routines` hold the entry's name gets one routine kernel instead of the program
+ * (inputs and output along the last axis, no scalars, no options).
  */
-function defineRows(
-  name: string,
-  loops: (inputs: readonly LocalValue[], dim: number, out: LocalValue) => void,
-  grad: GradientTable<SoftmaxAttrs>,
-): Op<SoftmaxAttrs> {
+function defineRows(program: RowProgram, grad: GradientTable<SoftmaxAttrs>): Op<SoftmaxAttrs> {
+  const { name } = program;
   return {
     name,
     // As in a scan, rows along the dimension know nothing of one another.
@@ -65,7 +60,7 @@ function defineRows(
       const out = allocate(rows[0].device, meta.shape, meta.dtype);
       if (numelOf(meta.shape) > 0) {
         if (rows[0].device.routines.has(name)) launchRoutine(name, rows, dim, out);
-        else loops(rows, dim, out);
+        else launchRows(program, meta.dtype, rows, meta.shape, meta.shape.length === 0 ? [] : [dim], [out]);
       }
       if (target === undefined) return [out];
       copyInto(out, target);
@@ -111,69 +106,66 @@ function routineKernel(name: string, dtype: DType, axes: number, inner: readonly
 
 // --- forward ---------------------------------------------------------------------------------------------------------
 
-/** Operands: x and the greatest element of its row. */
-const exponentials: Reduction = {
-  name: "softmax",
-  accumulators: (type) => [{ type, init: "0" }],
-  step: ([acc], [x, peak]) => [acc.add(x.sub(peak).exp())],
+/** The greatest element: subtracted, so that no exponential overflows. */
+const peak: ReducingSweep = {
+  accumulators: (type) => [{ type, init: "-Infinity" }],
+  step: ([acc], { value }) => [acc.max(value(0))],
 };
 
-const softmaxRows = defineElementwise("softmax", { kernel: (x, peak, total) => x.sub(peak).exp().div(total) });
-const logSoftmaxRows = defineElementwise("logSoftmax", { kernel: (x, peak, total) => x.sub(peak).sub(total.log()) });
-
-function forward(finish: ElementwiseOp): (inputs: readonly LocalValue[], dim: number, out: LocalValue) => void {
-  return ([x], dim, out) => {
-    const dims = x.shape.length === 0 ? [] : [dim];
-    const [peaks, totals] = [0, 1].map(() => allocate(x.device, reducedShape(x.shape, dims, true), x.dtype));
-    launchReduction(greatest, x.dtype, [x], x.shape, dims, [peaks]);
-    launchReduction(exponentials, x.dtype, [x, peaks], x.shape, dims, [totals]);
-    finish.run([x, peaks, totals], [], [out], out);
-    peaks.storage.dispose();
-    totals.storage.dispose();
+/** The sum of exponentials of what lies below the peak; `finish` makes of it what the sweep's result is. */
+function exponentials(finish: (total: Expr) => Expr): ReducingSweep {
+  return {
+    accumulators: zero,
+    step: ([acc], { value, result }) => [acc.add(value(0).sub(result(0)).exp())],
+    finish: ([total]) => [finish(total)],
   };
 }
 
-const softmaxOp = defineRows("softmax", forward(softmaxRows), {
+const softmaxProgram: RowProgram = {
+  name: "softmax",
+  operands: ["row"],
+  outputs: ["row"],
+  sweeps: [
+    peak,
+    exponentials((total) => total),
+    { map: ({ value, result }) => [value(0).sub(result(0)).exp().div(result(1))] },
+  ],
+};
+
+const logSoftmaxProgram: RowProgram = {
+  name: "logSoftmax",
+  operands: ["row"],
+  outputs: ["row"],
+  sweeps: [peak, exponentials((total) => total.log()), { map: ({ value, result }) => [value(0).sub(result(0)).sub(result(1))] }],
+};
+
+const softmaxOp = defineRows(softmaxProgram, {
   a: from("y", (g, { y }, attrs) => apply(softmaxBackwardOp, [g, y], attrs)),
 });
 
-const logSoftmaxOp = defineRows("logSoftmax", forward(logSoftmaxRows), {
+const logSoftmaxOp = defineRows(logSoftmaxProgram, {
   a: from("y", (g, { y }, attrs) => apply(logSoftmaxBackwardOp, [g, y], attrs)),
 });
 
 // --- backward --------------------------------------------------------------------------------------------------------
 
-const dot: Reduction = {
-  name: "softmaxBackward",
-  accumulators: (type) => [{ type, init: "0" }],
-  step: ([acc], [g, y]) => [acc.add(g.mul(y))],
-};
-const total: Reduction = {
-  name: "logSoftmaxBackward",
-  accumulators: (type) => [{ type, init: "0" }],
-  step: ([acc], [g]) => [acc.add(g)],
-};
-const softmaxSlopes = defineElementwise("softmaxBackward", { kernel: (g, y, along) => g.sub(along).mul(y) });
-const logSoftmaxSlopes = defineElementwise("logSoftmaxBackward", {
-  kernel: (g, y, along) => g.sub(y.exp().mul(along)),
-});
-
-function backward(
-  reduction: Reduction,
-  operands: number,
-  finish: ElementwiseOp,
-): (inputs: readonly LocalValue[], dim: number, out: LocalValue) => void {
-  return (inputs, dim, out) => {
-    const dims = out.shape.length === 0 ? [] : [dim];
-    const along = allocate(out.device, reducedShape(out.shape, dims, true), out.dtype);
-    launchReduction(reduction, out.dtype, inputs.slice(0, operands), out.shape, dims, [along]);
-    finish.run([...inputs, along], [], [out], out);
-    along.storage.dispose();
+function backward(name: string, addend: (g: Expr, y: Expr) => Expr, slope: (g: Expr, y: Expr, along: Expr) => Expr): RowProgram {
+  return {
+    name,
+    operands: ["row", "row"],
+    outputs: ["row"],
+    sweeps: [
+      { accumulators: zero, step: ([acc], { value }) => [acc.add(addend(value(0), value(1)))] },
+      { map: ({ value, result }) => [slope(value(0), value(1), result(0))] },
+    ],
   };
 }
 
+const softmaxBackward = backward("softmaxBackward", (g, y) => g.mul(y), (g, y, along) => g.sub(along).mul(y));
+const logSoftmaxBackward = backward("logSoftmaxBackward", (g) => g, (g, y, along) => g.sub(y.exp().mul(along)));
+
 /** Of (g, y): y (g - sum(g y)). */
-const softmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("softmaxBackward", backward(dot, 2, softmaxSlopes), {
+const softmaxBackwardOp: Op<SoftmaxAttrs> = defineRows(softmaxBackward, {
   a: from("b", (h, { b: y }, attrs) => apply(softmaxBackwardOp, [h, y], attrs)),
   b: from("ab", (h, { a: g, b: y }, { dim }) =>
     h.mul(g.sub(g.mul(y).sum(dim, true))).sub(g.mul(h.mul(y).sum(dim, true))),
@@ -181,7 +173,7 @@ const softmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("softmaxBackward", backwa
 });
 
 /** Of (g, y): g - exp(y) sum(g). */
-const logSoftmaxBackwardOp: Op<SoftmaxAttrs> = defineRows("logSoftmaxBackward", backward(total, 1, logSoftmaxSlopes), {
+const logSoftmaxBackwardOp: Op<SoftmaxAttrs> = defineRows(logSoftmaxBackward, {
   a: from("b", (h, { b: y }, { dim }) => h.sub(h.mul(y.exp()).sum(dim, true))),
   b: from("ab", (h, { a: g, b: y }, { dim }) => h.mul(y.exp()).mul(g.sum(dim, true)).neg()),
 });

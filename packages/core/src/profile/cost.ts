@@ -1,5 +1,5 @@
 /** What a launch moves and computes, as its kernel's IR and its arguments say. */
-import type { Kernel, LoopKernel, Node } from "../kernel/ir.ts";
+import type { Kernel, LoopKernel, Node, RowKernel } from "../kernel/ir.ts";
 import { isFloat, itemSize } from "../tensor/dtype.ts";
 
 export interface LaunchCost {
@@ -31,7 +31,7 @@ export class KernelCost {
   readonly #outerFlops: number;
 
   constructor(kernel: Kernel) {
-    const loop = kernel.kind === "loop" ? kernel : undefined;
+    const loop = nestOf(kernel);
     this.#axes = kernel.axes;
     this.#outerAxes = kernel.axes - (loop?.reduced ?? 0);
     this.#operands = [
@@ -59,6 +59,23 @@ export class KernelCost {
   }
 }
 
+/** What a kernel does at a point of its nest: of a row kernel, what all its sweeps do. Nothing is known of a routine. */
+type Nest = Pick<LoopKernel, "reduced" | "body" | "epilogue" | "stores">;
+
+function nestOf(kernel: Kernel): Nest | undefined {
+  if (kernel.kind === "routine") return undefined;
+  return kernel.kind === "loop" ? kernel : nestOfRows(kernel);
+}
+
+function nestOfRows({ reduced, sweeps }: RowKernel): Nest {
+  return {
+    reduced,
+    body: sweeps.flatMap(({ body }) => body),
+    epilogue: sweeps.flatMap(({ epilogue }) => epilogue),
+    stores: sweeps.flatMap(({ stores }) => stores),
+  };
+}
+
 /** Elements of a strided view: what its indices count, but no more than lie between its ends (windows overlap). */
 function distinctElements(sizes: readonly number[], axes: number, words: Int32Array, strides: number): number {
   let elements = 1;
@@ -72,7 +89,7 @@ function distinctElements(sizes: readonly number[], axes: number, words: Int32Ar
   return Math.min(elements, span);
 }
 
-function inputCost(kernel: LoopKernel | undefined, index: number, width: number, axes: number): OperandCost {
+function inputCost(kernel: Nest | undefined, index: number, width: number, axes: number): OperandCost {
   const isLoad = (node: Node): node is Extract<Node, { op: "load" }> => node.op === "load" && node.index === index;
   const inBody = kernel?.body.filter(isLoad) ?? [];
   const inEpilogue = kernel?.epilogue.filter(isLoad) ?? [];
@@ -85,7 +102,7 @@ function inputCost(kernel: LoopKernel | undefined, index: number, width: number,
   };
 }
 
-function outputCost(kernel: LoopKernel | undefined, index: number, width: number, axes: number): OperandCost {
+function outputCost(kernel: Nest | undefined, index: number, width: number, axes: number): OperandCost {
   const stores = kernel?.stores.filter(({ output }) => output === index) ?? [];
   const onlyInEpilogue = kernel !== undefined && stores.every(({ at }) => at === "epilogue");
   return {

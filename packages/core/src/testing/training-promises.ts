@@ -72,8 +72,8 @@ export function trainingPromises(make: Make, memory: "survives" | "dies"): void 
     const before = await training.contents();
     const error = await rejection(training.step([0, 1, 9, 3]).item());
     expect(error).toBeInstanceOf(ValueError);
-    expect(error.place).toMatchObject({ op: "nllPick", modulePath: "loss", device: device.name });
-    for (const part of ["index 9 is out of range", "op nllPick", "module loss", `device ${device.name}`]) {
+    expect(error.place).toMatchObject({ op: "crossEntropy", modulePath: "loss", device: device.name });
+    for (const part of ["index 9 is out of range", "op crossEntropy", "module loss", `device ${device.name}`]) {
       expect(error.message).toContain(part);
     }
     expect(await training.contents()).toEqual(before);

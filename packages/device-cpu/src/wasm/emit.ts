@@ -57,6 +57,7 @@ export class GraphEmitter {
     else if (node.op === "acc") f.get(this.accumulators[node.index] ?? 0);
     else if (node.op === "axis") f.get(this.frame.index[node.index] ?? 0);
     else if (node.op === "size") f.get(this.frame.size[node.index] ?? 0);
+    else if (node.op === "result") f.get(this.frame.results[node.index] ?? 0);
     else f.get(this.#scalars[id] ?? 0);
   }
 
@@ -70,7 +71,7 @@ export class GraphEmitter {
   #scalar(id: number, node: Node): void {
     const { frame } = this;
     const { f } = frame;
-    if (node.op === "const" || node.op === "acc" || node.op === "axis" || node.op === "size") return;
+    if (node.op === "const" || node.op === "acc" || node.op === "axis" || node.op === "size" || node.op === "result") return;
     if (node.op === "check") {
       this.#check(node.args[0], node.args[1], faultCodes.indexOf(node.code));
       return;

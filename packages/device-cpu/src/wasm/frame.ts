@@ -1,9 +1,24 @@
 /** What the printers of one kernel share: the function under construction, and where the launch's facts are. */
-import { InternalError, itemSize, type LoopKernel, type Operand } from "@troupe/core/device";
+import {
+  InternalError, itemSize, sweepKernel, type DType, type LoopKernel, type Operand, type RowKernel, type Sweep,
+} from "@troupe/core/device";
 import type { ArgumentLayout } from "./arguments.ts";
 import { type FunctionBuilder, type ModuleBuilder, Op, Type } from "./assembler.ts";
 import { integerPower } from "./integer-power.ts";
 import { mathImport } from "./math-imports.ts";
+import { valueType } from "./scalar.ts";
+
+/** What the frames of a row kernel's sweeps have in common. */
+interface Shared {
+  readonly f: FunctionBuilder;
+  readonly index: readonly number[];
+  readonly size: readonly number[];
+  readonly imports: ReadonlyMap<string, number>;
+  readonly powers: Map<string, number>;
+  readonly constants: Map<number | "lanes", number>;
+  /** The locals of the sweeps' results. */
+  readonly results: number[];
+}
 
 export class KernelFrame {
   readonly kernel: LoopKernel;
@@ -19,43 +34,56 @@ export class KernelFrame {
   readonly index: readonly number[];
   /** The local of each axis' size. */
   readonly size: readonly number[];
-  readonly #imports: ReadonlyMap<string, number>;
-  readonly #powers = new Map<string, number>();
-  readonly #constants = new Map<number | "lanes", number>();
+  readonly #shared: Shared;
 
-  constructor(kernel: LoopKernel, layout: ArgumentLayout, module: ModuleBuilder) {
+  private constructor(kernel: LoopKernel, layout: ArgumentLayout, module: ModuleBuilder, shared: Shared) {
     this.kernel = kernel;
     this.layout = layout;
     this.module = module;
-    const imports = new Map<string, number>();
-    for (const node of [...kernel.body, ...kernel.epilogue]) {
-      const call = mathImport(node);
-      if (call === undefined || imports.has(call.name)) continue;
-      imports.set(call.name, module.importFunction(call.name, call.arguments === 1 ? [Type.f64] : [Type.f64, Type.f64], [Type.f64]));
-    }
-    this.#imports = imports;
-    this.f = module.function([Type.i32, Type.i32, Type.i32, Type.i32], [], "run");
-    const axes = Array.from({ length: kernel.axes });
-    this.index = axes.map(() => this.f.local(Type.i32));
-    this.size = axes.map(() => this.f.local(Type.i32));
+    this.f = shared.f;
+    this.index = shared.index;
+    this.size = shared.size;
+    this.#shared = shared;
+  }
+
+  static ofLoop(kernel: LoopKernel, layout: ArgumentLayout, module: ModuleBuilder): KernelFrame {
+    return new KernelFrame(kernel, layout, module, begin([kernel], kernel.axes, module));
+  }
+
+  /** A frame for each sweep of a row kernel; the sweeps are parts of one function. */
+  static ofRows(kernel: RowKernel, layout: ArgumentLayout, module: ModuleBuilder): KernelFrame[] {
+    const shared = begin(kernel.sweeps, kernel.axes, module);
+    return kernel.sweeps.map((sweep) => new KernelFrame(sweepKernel(kernel, sweep), layout, module, shared));
   }
 
   /** How many different JavaScript functions the kernel calls. */
   get importCount(): number {
-    return this.#imports.size;
+    return this.#shared.imports.size;
+  }
+
+  /** The locals of the results of sweeps so far. */
+  get results(): readonly number[] {
+    return this.#shared.results;
+  }
+
+  /** A local for one more result. */
+  addResult(type: DType): number {
+    const local = this.f.local(valueType(type));
+    this.#shared.results.push(local);
+    return local;
   }
 
   imported(name: string): number {
-    const index = this.#imports.get(name);
+    const index = this.#shared.imports.get(name);
     if (index === undefined) throw new InternalError(`math function ${name} was not imported`);
     return index;
   }
 
   integerPower(type: "int32" | "int64"): number {
-    let index = this.#powers.get(type);
+    let index = this.#shared.powers.get(type);
     if (index === undefined) {
       index = integerPower(this.module, type);
-      this.#powers.set(type, index);
+      this.#shared.powers.set(type, index);
     }
     return index;
   }
@@ -71,10 +99,10 @@ export class KernelFrame {
   }
 
   #constant(key: number | "lanes", print: () => void): number {
-    let local = this.#constants.get(key);
+    let local = this.#shared.constants.get(key);
     if (local === undefined) {
       const made = this.f.local(Type.v128);
-      this.#constants.set(key, made);
+      this.#shared.constants.set(key, made);
       this.f.first(() => {
         print();
         this.f.set(made);
@@ -196,4 +224,25 @@ export class KernelFrame {
     }
     for (; open > 0; open--) f.end();
   }
+}
+
+/** Begins the module's function: its imports, and the locals of indices and sizes. */
+function begin(parts: readonly (LoopKernel | Sweep)[], axisCount: number, module: ModuleBuilder): Shared {
+  const imports = new Map<string, number>();
+  for (const node of parts.flatMap(({ body, epilogue }) => [...body, ...epilogue])) {
+    const call = mathImport(node);
+    if (call === undefined || imports.has(call.name)) continue;
+    imports.set(call.name, module.importFunction(call.name, call.arguments === 1 ? [Type.f64] : [Type.f64, Type.f64], [Type.f64]));
+  }
+  const f = module.function([Type.i32, Type.i32, Type.i32, Type.i32], [], "run");
+  const axes = Array.from({ length: axisCount });
+  return {
+    f,
+    index: axes.map(() => f.local(Type.i32)),
+    size: axes.map(() => f.local(Type.i32)),
+    imports,
+    powers: new Map(),
+    constants: new Map(),
+    results: [],
+  };
 }

@@ -37,6 +37,7 @@ export function planGraph(
   for (const node of nodes) {
     let level: number = Level.launch;
     if (node.op === "axis") level = node.index === inner ? Level.element : Level.run;
+    else if (node.op === "result") level = Level.run;
     else if (node.op === "acc" || node.op === "other") level = Level.element;
     else if (node.op === "load") {
       level = uniformLoads && kernel.inputs[node.index]?.inner === 0 ? Level.run : Level.element;
@@ -102,6 +103,6 @@ export function monoidsOf(kernel: LoopKernel): readonly Monoid[] | undefined {
 }
 
 /** Whether parts of the non-reduced range may run in any order: no two points write, or read and write, one element. */
-export function splittable(kernel: LoopKernel): boolean {
-  return kernel.stores.every((store) => store.indirect === undefined && store.combine === undefined);
+export function splittable(stores: readonly Store[]): boolean {
+  return stores.every((store) => store.indirect === undefined && store.combine === undefined);
 }

@@ -18,14 +18,7 @@ export function printElementwise(frame: KernelFrame): void {
   const graph = new GraphEmitter(frame, plan);
   const operands = graph.usedOperands();
   const stored = kernel.stores.map(({ value }) => value);
-  const vector =
-    inner >= 0 &&
-    runsInLanes(plan, Level.element, (operand) => kernel.inputs[operand]?.inner === 1) &&
-    kernel.stores.every(
-      ({ output, value, indirect, guard, combine }) =>
-        kernel.outputs[output]?.inner === 1 && indirect === undefined && guard === undefined && combine === undefined &&
-        fitsLanes(graph.node(value).type),
-    );
+  const vector = inner >= 0 && mapsInLanes(graph);
 
   const position = f.local(Type.i32);
   const count = f.local(Type.i32);
@@ -73,7 +66,7 @@ export function printElementwise(frame: KernelFrame): void {
   graph.scalars(Level.run);
   if (vector) {
     graph.splats(Level.run, Level.element, stored);
-    printGroups(frame, graph, operands, count);
+    printGroups(graph, operands, count);
   }
   f.block();
   if (vector) {
@@ -110,8 +103,24 @@ export function printElementwise(frame: KernelFrame): void {
   f.end();
 }
 
-/** The part of a row that fills whole groups of vectors. */
-function printGroups(frame: KernelFrame, graph: GraphEmitter, operands: readonly number[], count: number): void {
+/** Whether a body of stores can be computed in lanes along the innermost axis. */
+export function mapsInLanes({ frame: { kernel }, plan }: GraphEmitter): boolean {
+  return (
+    runsInLanes(plan, Level.element, (operand) => kernel.inputs[operand]?.inner === 1) &&
+    kernel.stores.every(
+      ({ output, value, indirect, guard, combine }) =>
+        kernel.outputs[output]?.inner === 1 && indirect === undefined && guard === undefined && combine === undefined &&
+        fitsLanes(plan.nodes[value]?.type ?? "int64"),
+    )
+  );
+}
+
+/**
+ * The part of a row that fills whole groups of vectors.
+ * @param count the local of the elements left of the row
+ */
+export function printGroups(graph: GraphEmitter, operands: readonly number[], count: number): void {
+  const { frame } = graph;
   const { f, kernel } = frame;
   const inner = kernel.axes - 1;
   const group = 4 * PAIR;

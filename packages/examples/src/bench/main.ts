@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { table } from "../report.ts";
-import { checkedSteps, writeWorkload } from "./workload.ts";
+import { checkedSteps, median, writeWorkload } from "./workload.ts";
 import type { Figure } from "./workload.ts";
 
 interface Contender {
@@ -22,11 +22,6 @@ const here = import.meta.dirname;
 const python = process.env["TROUPE_BENCH_PYTHON"] ?? "/usr/bin/python3";
 const jobNames = [
   "add", "add + backward", "mlp 128", "mlp 256", "mlp 256, 2 actors", "mlp 256, captured", "mlp 256, captured, 2 actors",
-] as const;
-/** What two devices make of the same work, for each pair of jobs. */
-const scalings = [
-  ["mlp 256", "mlp 256, 2 actors"],
-  ["mlp 256, captured", "mlp 256, captured, 2 actors"],
 ] as const;
 const contenders: readonly Contender[] = [
   { name: "Troupe", command: process.execPath, args: [join(here, "troupe.ts")], jobs: jobNames },
@@ -68,7 +63,6 @@ try {
 }
 process.stderr.write("\x1b[K");
 for (const job of chosen) report(job);
-for (const [one, two] of scalings) reportScaling(one, two);
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);
 
 function run({ name, command, args }: Contender, job: string): Figure {
@@ -77,11 +71,6 @@ function run({ name, command, args }: Contender, job: string): Figure {
   if (line !== undefined) return JSON.parse(line) as Figure;
   const absent = child.error?.message ?? child.stderr.trim().split("\n").at(-1) ?? "no figure";
   return { contender: name, job, value: NaN, cpuSeconds: NaN, wallSeconds: NaN, absent };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1];
 }
 
 function report(job: string): void {
@@ -103,7 +92,7 @@ function report(job: string): void {
       name,
       value.toFixed(digits),
       `${Math.min(...values).toFixed(digits)} - ${Math.max(...values).toFixed(digits)}`,
-      (perOp ? troupe / value : troupe / value).toFixed(2),
+      (troupe / value).toFixed(2),
       median(runs.map((figure) => figure.cpuSeconds / figure.wallSeconds)).toFixed(2),
       runs.every(({ mainSeconds }) => mainSeconds !== undefined)
         ? median(runs.map(({ mainSeconds = 0, wallSeconds }) => mainSeconds / wallSeconds)).toFixed(2)
@@ -113,14 +102,8 @@ function report(job: string): void {
   });
   console.log(`\n${job} (${perOp ? "us an op: less is better" : "samples/s: more is better"})`);
   console.log(table(["", "median", "min - max", "Troupe / it", "CPU s a wall s", "its main thread", ""], rows));
-}
-
-/** Two actors' samples a second over one's, round by round. */
-function reportScaling(one: string, two: string): void {
-  const [single, both] = [one, two].map((job) =>
-    figures.filter((figure) => figure.job === job && figure.contender === "Troupe").map(({ value }) => value));
-  if (single.length === 0 || both.length === 0) return;
-  const ratios = both.map((value, round) => value / single[round]);
+  const ratios = own.flatMap(({ ofOne }) => ofOne ?? []);
+  if (ratios.length === 0) return;
   const range = `${Math.min(...ratios).toFixed(2)} - ${Math.max(...ratios).toFixed(2)}`;
-  console.log(`\n${two}: ${median(ratios).toFixed(2)} of one actor (${range})`);
+  console.log(`${median(ratios).toFixed(2)} of one actor (${range}), in turns of some steps in the same process`);
 }

@@ -3,7 +3,7 @@ import { cpu } from "@troupe/device-cpu";
 import { dataParallel, distributeTensor, shard } from "@troupe/parallel";
 import { capture, nn, noGrad, optim, setDefaultDevice, tensor } from "@troupe/core";
 import type { Device, Tensor } from "@troupe/core";
-import { addChain, checkedSteps, layers, learningRate, print, readWorkload, timed } from "./workload.ts";
+import { addChain, checkedSteps, layers, learningRate, median, print, readWorkload, timed, timedInTurns } from "./workload.ts";
 
 const [folder, job] = process.argv.slice(2);
 
@@ -26,8 +26,12 @@ async function addJob(withGradient: boolean): Promise<void> {
   print({ contender: "Troupe", job, value: (seconds / addChain) * 1e6, ...used });
 }
 
-async function trainJob(count: number, batch: number, isCaptured: boolean): Promise<void> {
-  const devices: Device[] = Array.from({ length: count }, (_, index) => cpu({ index, threads: 1 }));
+const stepsACall = 20;
+
+/** Some steps of training on these devices, and the losses on the way there that are compared. */
+async function trainer(
+  devices: readonly Device[], batch: number, isCaptured: boolean,
+): Promise<{ body: () => Promise<void>; losses: number[] }> {
   const { images, labels, weights } = readWorkload(folder);
   const linear = layers.map(([inputs, outputs]) => new nn.Linear(inputs, outputs));
   const plain = new nn.Sequential(linear[0], new nn.ReLU(), linear[1], new nn.ReLU(), linear[2]).to(devices[0]);
@@ -38,7 +42,7 @@ async function trainJob(count: number, batch: number, isCaptured: boolean): Prom
       bias?.copy_(tensor(weights[i].b, { device: devices[0] }));
     });
   });
-  const replicas = count === 1 ? undefined : dataParallel(plain, { devices });
+  const replicas = devices.length === 1 ? undefined : dataParallel(plain, { devices });
   const model = replicas ?? plain;
   const optimizer = new optim.Adam(model.parameters(), { lr: learningRate });
   const batches = Math.floor(labels.length / batch);
@@ -66,22 +70,42 @@ async function trainJob(count: number, batch: number, isCaptured: boolean): Prom
     const loss = await step().item();
     if ((checkedSteps as readonly number[]).includes(i)) losses.push(loss);
   }
-  const steps = 20;
-  const { seconds, ...used } = await timed(async () => {
+  const body = async (): Promise<void> => {
     let loss: Tensor | undefined;
-    for (let i = 0; i < steps; i++) loss = step();
+    for (let i = 0; i < stepsACall; i++) loss = step();
     await loss?.item();
-  });
-  print({ contender: "Troupe", job, value: (steps * batch) / seconds, losses, ...used });
+  };
+  return { body, losses };
+}
+
+function actors(count: number): Device[] {
+  return Array.from({ length: count }, (_, index) => cpu({ index, threads: 1 }));
+}
+
+async function trainJob(batch: number, isCaptured: boolean): Promise<void> {
+  const { body, losses } = await trainer(actors(1), batch, isCaptured);
+  const { seconds, ...used } = await timed(body);
+  print({ contender: "Troupe", job, value: (stepsACall * batch) / seconds, losses, ...used });
+}
+
+/** Two actors and one, which take turns of a few steps. */
+async function scalingJob(batch: number, isCaptured: boolean): Promise<void> {
+  const [alone, ...pair] = actors(3);
+  const two = await trainer(pair, batch, isCaptured);
+  const one = await trainer([alone], batch, isCaptured);
+  const [both, single] = await timedInTurns([two.body, one.body], 60, 0.05);
+  const { each, seconds, ...used } = both;
+  const ofOne = median(each.map((time, window) => single.each[window] / time));
+  print({ contender: "Troupe", job, value: (stepsACall * batch) / seconds, losses: two.losses, ofOne, ...used });
 }
 
 const jobs: Readonly<Record<string, () => Promise<void>>> = {
   add: () => addJob(false),
   "add + backward": () => addJob(true),
-  "mlp 128": () => trainJob(1, 128, false),
-  "mlp 256": () => trainJob(1, 256, false),
-  "mlp 256, 2 actors": () => trainJob(2, 256, false),
-  "mlp 256, captured": () => trainJob(1, 256, true),
-  "mlp 256, captured, 2 actors": () => trainJob(2, 256, true),
+  "mlp 128": () => trainJob(128, false),
+  "mlp 256": () => trainJob(256, false),
+  "mlp 256, 2 actors": () => scalingJob(256, false),
+  "mlp 256, captured": () => trainJob(256, true),
+  "mlp 256, captured, 2 actors": () => scalingJob(256, true),
 };
 await jobs[job]?.();

@@ -24,6 +24,8 @@ export interface Figure {
   readonly cpuSeconds: number;
   /** Of these, the main thread's own, where the contender says so. */
   readonly mainSeconds?: number;
+  /** How many times the value of one actor, window by window in the same process; for jobs of several actors. */
+  readonly ofOne?: number;
   readonly wallSeconds: number;
   readonly losses?: readonly number[];
   /** Why there is no figure. */
@@ -73,33 +75,60 @@ export function readWorkload(folder: string): Workload {
   };
 }
 
-/** Times `body` over windows of about a second after a warm-up. Gives the median time of one call, in seconds. */
-export async function timed(
-  body: () => Promise<void> | void,
-  windows = 5,
-): Promise<{ seconds: number; cpuSeconds: number; mainSeconds: number; wallSeconds: number }> {
-  await body();
-  let started = performance.now();
-  await body();
-  const calls = Math.max(1, Math.round(800 / (performance.now() - started)));
-  const cpu = process.cpuUsage();
-  const main = process.threadCpuUsage();
-  const begun = performance.now();
-  const each: number[] = [];
-  for (let window = 0; window < windows; window++) {
-    started = performance.now();
-    for (let call = 0; call < calls; call++) await body();
-    each.push((performance.now() - started) / calls / 1000);
+/** Seconds of calls before anything is timed: just-in-time compilers need them. */
+const warmUp = 2;
+
+interface Timing {
+  /** Of one call, the median over the windows. */
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly mainSeconds: number;
+  readonly wallSeconds: number;
+}
+
+/** Times `body` over windows of about a second after a warm-up. */
+export async function timed(body: () => Promise<void> | void, windows = 5): Promise<Timing> {
+  const [timing] = await timedInTurns([body], windows, 0.8);
+  return timing;
+}
+
+/** The same for several, which take turns, so that all see the same moments of a noisy machine. */
+export async function timedInTurns(
+  bodies: readonly (() => Promise<void> | void)[], windows: number, windowSeconds: number,
+): Promise<(Timing & { readonly each: readonly number[] })[]> {
+  const runs = [];
+  for (const body of bodies) {
+    const begun = performance.now();
+    let last = 0;
+    let calls = 0;
+    while (calls < 2 || performance.now() - begun < warmUp * 1000) {
+      const started = performance.now();
+      await body();
+      last = performance.now() - started;
+      calls += 1;
+    }
+    runs.push({ body, calls: Math.max(1, Math.round((windowSeconds * 1000) / last)), each: [] as number[], cpu: 0, main: 0, wall: 0 });
   }
-  const all = process.cpuUsage(cpu);
-  const own = process.threadCpuUsage(main);
-  each.sort((a, b) => a - b);
-  return {
-    seconds: each[windows >> 1],
-    cpuSeconds: (all.user + all.system) / 1e6,
-    mainSeconds: (own.user + own.system) / 1e6,
-    wallSeconds: (performance.now() - begun) / 1000,
-  };
+  for (let window = 0; window < windows; window++) {
+    for (const run of runs) {
+      const [cpu, main, started] = [process.cpuUsage(), process.threadCpuUsage(), performance.now()];
+      for (let call = 0; call < run.calls; call++) await run.body();
+      const wall = (performance.now() - started) / 1000;
+      const [all, own] = [process.cpuUsage(cpu), process.threadCpuUsage(main)];
+      run.each.push(wall / run.calls);
+      run.cpu += (all.user + all.system) / 1e6;
+      run.main += (own.user + own.system) / 1e6;
+      run.wall += wall;
+    }
+  }
+  return runs.map(({ each, cpu, main, wall }) => ({
+    seconds: median(each), each, cpuSeconds: cpu, mainSeconds: main, wallSeconds: wall,
+  }));
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1];
 }
 
 export function print(figure: Figure): void {

@@ -244,3 +244,23 @@ export const nllSpreadRule: Rule = {
     ];
   },
 };
+
+/** As `nllPick`, from scores; what is kept of each place has one dimension more in front. */
+export const crossEntropyRule: Rule = {
+  key: byAttrs,
+  ways: (call) =>
+    nllPickRule.ways(call).map((way, dim) => ({ inputs: way.inputs, outputs: [shard(dim), shard(dim + 1)] })),
+};
+
+/** Operands: the losses' gradient, scores, labels, what was kept of each place. */
+export const crossEntropyBackwardRule: Rule = {
+  key: byAttrs,
+  ways: (call) => {
+    const { dim: classes } = call.attrs as NllAttrs;
+    const ways = metaOf(call, 2).shape.map((_, dim): Way => {
+      const along = shard(dim < classes ? dim : dim + 1);
+      return { inputs: [shard(dim), along, shard(dim), shard(dim + 1)], outputs: [along] };
+    });
+    return [...ways, { inputs: [partial(), replicate(), replicate(), replicate()], outputs: [partial()] }];
+  },
+};

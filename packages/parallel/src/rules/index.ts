@@ -6,6 +6,8 @@ import { diagonalOp, selectOp, sliceOp, unfoldOp } from "@troupe/core/executor";
 import type { Op } from "@troupe/core/executor";
 import {
   catRule,
+  crossEntropyBackwardRule,
+  crossEntropyRule,
   embeddingBackwardRule,
   embeddingRule,
   gatherRule,
@@ -55,6 +57,8 @@ const stated: Readonly<Record<string, Rule>> = {
   embeddingBackward: embeddingBackwardRule,
   embeddingBackwardBackward: embeddingRule,
   nllPick: nllPickRule,
+  crossEntropy: crossEntropyRule,
+  crossEntropyBackward: crossEntropyBackwardRule,
   nllSpread: nllSpreadRule,
 };
 

@@ -8,6 +8,7 @@ import { sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { parameters } from "../../arguments.ts";
 import { div } from "../arithmetic.ts";
+import { labelEntropy } from "../cross-entropy.ts";
 import { apply } from "../dispatch.ts";
 import { tensorOperand } from "../elementwise.ts";
 import {
@@ -287,7 +288,16 @@ function labelLoss(
   checkReduction(op, reduction);
   checkPair(op, input, target);
   checkLabels(op, input, target, weight);
-  const [losses, weights] = nllPick(input, target, weight ?? undefined, ignoreIndex);
+  return totalled(op, input, nllPick(input, target, weight ?? undefined, ignoreIndex), reduction);
+}
+
+/** Reduces losses of single labels; the mean is over the labels' weights. */
+function totalled(
+  op: string,
+  input: Tensor,
+  [losses, weights]: readonly [Tensor, Tensor],
+  reduction: Reduction,
+): { readonly loss: Tensor; readonly total: Tensor | undefined } {
   const known = labelTotals[input.dim() > 2 ? "NllLoss2D" : "NllLoss"];
   if (reduction !== "mean") return { loss: reduce(op, losses, reduction, known), total: undefined };
   const total = weights.sum();
@@ -356,10 +366,11 @@ export function crossEntropy(
   const dim = input.dim() === 1 ? 0 : 1;
   if (isFloat(target.dtype)) return probabilityLoss(input, target, weight, reduction, labelSmoothing, dim);
   checkLabels("crossEntropy", input, target, weight);
+  if (labelSmoothing === 0) {
+    return totalled("crossEntropy", input, labelEntropy(input, target, weight ?? undefined, ignoreIndex), reduction).loss;
+  }
   const logs = logSoftmax(input, dim);
   const { loss, total } = labelLoss("crossEntropy", logs, target, weight, ignoreIndex, reduction);
-  if (labelSmoothing === 0) return loss;
-
   const spread = weight ? logs.mul(alongClasses(weight, logs, dim)) : logs;
   const places = spread.sum(dim).neg().maskedFill(target.eq(ignoreIndex), 0);
   const smooth = total === undefined ? reduce("crossEntropy", places, reduction) : places.sum().div(total);

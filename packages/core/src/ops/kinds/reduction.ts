@@ -107,7 +107,7 @@ export function launchReduction(
 }
 
 /** Strides of an output along the dimensions that stay, whether or not it kept the others as 1. */
-function stridesOfKept(
+export function stridesOfKept(
   { shape, strides }: LocalValue,
   dims: readonly number[],
   kept: readonly number[],
@@ -119,7 +119,7 @@ function stridesOfKept(
  * Dimensions with the greatest steps in memory first, so that the innermost loop is the densest. Repeated ones go
  * first.
  */
-function byStride(dims: readonly number[], strides: readonly (readonly number[])[]): readonly number[] {
+export function byStride(dims: readonly number[], strides: readonly (readonly number[])[]): readonly number[] {
   if (dims.length < 2) return dims;
   const step = (dim: number): number => Math.abs(strides[0][dim]) || Infinity;
   // The sort is stable: equal steps (dimensions of size 1) keep their order. Infinity minus itself is NaN, hence the

@@ -46,7 +46,7 @@ export class MockBackend implements Backend {
   }
 
   prepare(kernel: Kernel): MockPrepared {
-    if (kernel.kind === "loop") {
+    if (kernel.kind !== "routine") {
       const loop = compileLoop(kernel);
       return { kernel, run: ({ operands, sizes, strides, scalars }) => loop(operands, sizes, strides, scalars) };
     }

@@ -1,7 +1,8 @@
-/** Loop kernels as JavaScript functions: the loop nest as written in kernel/ir.ts, nothing clever. */
+/** Loop and row kernels as JavaScript functions: the loop nest as written in kernel/ir.ts, nothing clever. */
 import type { Fault } from "../../actor/backend.ts";
 import {
-  scalarWords, type BinaryOp, type CompareOp, type FaultCode, type LoopKernel, type Node, type Store, type UnaryOp,
+  scalarWords, type BinaryOp, type CompareOp, type FaultCode, type LoopKernel, type Node, type RowKernel, type Store,
+  type Sweep, type UnaryOp,
 } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { binary, bitcast, cast, compare, constant, floatUnary, unary, type Scalar } from "./scalar.ts";
@@ -41,32 +42,29 @@ function scalarFunction(op: UnaryOp | BinaryOp | CompareOp, type: DType): unknow
 }
 
 class Printer {
-  readonly kernel: LoopKernel;
+  readonly kernel: LoopKernel | RowKernel;
+  /** A loop kernel is its own only sweep. */
+  readonly sweeps: readonly (Omit<Sweep, "results"> & Partial<Sweep>)[];
   readonly lines: string[] = [];
   /** Functions and constants that the text names `f0`, `f1`, ... */
   readonly environment: unknown[] = [];
   /** A kernel that checks its indices may meet bad ones before the check. */
   readonly #lenient: boolean;
+  #results = 0;
 
-  constructor(kernel: LoopKernel) {
+  constructor(kernel: LoopKernel | RowKernel) {
     this.kernel = kernel;
-    this.#lenient = [...kernel.body, ...kernel.epilogue].some((node) => node.op === "check");
+    this.sweeps = kernel.kind === "rows" ? kernel.sweeps : [kernel];
+    this.#lenient = this.sweeps.some(({ body, epilogue }) => [...body, ...epilogue].some((node) => node.op === "check"));
   }
 
   print(): LoopFunction {
     const { kernel } = this;
     const outer = kernel.axes - kernel.reduced;
     for (let axis = 0; axis < outer; axis++) this.#open(axis);
-    kernel.accumulators.forEach(({ type, init }, i) => {
-      this.lines.push(`let acc${i} = ${this.#name(constant(type, init))};`);
-    });
-    for (let axis = outer; axis < kernel.axes; axis++) this.#open(axis);
-    this.#nodes(kernel.body, "b", kernel.axes);
-    kernel.step.forEach((value, i) => this.lines.push(`acc${i} = b${value};`));
-    this.#stores("body", "b", kernel.axes);
-    for (let axis = outer; axis < kernel.axes; axis++) this.lines.push("}");
-    this.#nodes(kernel.epilogue, "e", outer);
-    this.#stores("epilogue", "e", outer);
+    const results = this.sweeps.flatMap((sweep) => sweep.results ?? []);
+    if (results.length > 0) this.lines.push(`let ${results.map((_, i) => `r${i}`).join(", ")};`);
+    for (const sweep of this.sweeps) this.#sweep(sweep, outer);
     for (let axis = 0; axis < outer; axis++) this.lines.push("}");
     const operands = [...kernel.inputs, ...kernel.outputs];
     const text = [
@@ -82,6 +80,23 @@ class Printer {
     // The text is made of numbers and fixed words only.
     // oxlint-disable-next-line no-implied-eval
     return new Function("f", text)(this.environment) as LoopFunction;
+  }
+
+  #sweep({ body, accumulators, step, epilogue, stores, results = [] }: Printer["sweeps"][number], outer: number): void {
+    const { axes } = this.kernel;
+    this.lines.push("{");
+    accumulators.forEach(({ type, init }, i) => {
+      this.lines.push(`let acc${i} = ${this.#name(constant(type, init))};`);
+    });
+    for (let axis = outer; axis < axes; axis++) this.#open(axis);
+    this.#nodes(body, "b", axes);
+    step.forEach((value, i) => this.lines.push(`acc${i} = b${value};`));
+    this.#stores(stores, "body", "b", axes);
+    for (let axis = outer; axis < axes; axis++) this.lines.push("}");
+    this.#nodes(epilogue, "e", outer);
+    this.#stores(stores, "epilogue", "e", outer);
+    for (const value of results) this.lines.push(`r${this.#results++} = e${value};`);
+    this.lines.push("}");
   }
 
   #open(axis: number): void {
@@ -114,6 +129,8 @@ class Printer {
         return `n[${node.index}]`;
       case "acc":
         return `acc${node.index}`;
+      case "result":
+        return `r${node.index}`;
       case "other":
         throw new TypeError("`other` outside of combine");
       case "load": {
@@ -164,9 +181,9 @@ class Printer {
     };
   }
 
-  #stores(at: Store["at"], prefix: string, axes: number): void {
+  #stores(stores: readonly Store[], at: Store["at"], prefix: string, axes: number): void {
     const { inputs, outputs } = this.kernel;
-    for (const store of this.kernel.stores) {
+    for (const store of stores) {
       if (store.at !== at) continue;
       const operand = inputs.length + store.output;
       const type = outputs[store.output]?.dtype ?? "float32";
@@ -185,7 +202,7 @@ function outsideStore(element: number, elements: number): never {
   throw new RangeError(`a store outside of its storage (element ${element} of ${elements})`);
 }
 
-export function compileLoop(kernel: LoopKernel): LoopFunction {
+export function compileLoop(kernel: LoopKernel | RowKernel): LoopFunction {
   return new Printer(kernel).print();
 }
 

@@ -20,7 +20,7 @@ export function mock({ index = nextIndex, memoryLimit = 1 << 28, ...limits }: Mo
   nextIndex = Math.max(nextIndex, index + 1);
   const hostOptions: MockHostOptions = { memoryLimit };
   return createDevice({
-    type: "mock", index, dtypes, hostModule: siblingModule(import.meta.url, "host").href, hostOptions, limits,
+    type: "mock", index, dtypes, routines: ["rows"], hostModule: siblingModule(import.meta.url, "host").href, hostOptions, limits,
   });
 }
 
