@@ -28,6 +28,14 @@ export interface CapturedStep<A extends readonly CaptureInput[], R> {
   [Symbol.dispose](): void;
 }
 
+export interface CaptureOptions {
+  /**
+   * Whether launches are fused where what lies between them is nobody's: elementwise chains, what feeds a reduction, and what
+   * is made of its result. The values are the same. Default: true, unless the environment says `TROUPE_FUSE=0`.
+   */
+  readonly fuse?: boolean;
+}
+
 /** Captures kept: for different inputs, and for gradients that are there or not. */
 const mostCaptures = 8;
 /** Kinds of inputs remembered as having been seen. */
@@ -75,7 +83,9 @@ let isRunning = false;
  * @throws ValueError for what is no function. The step throws a CaptureError for what cannot be captured, for inputs
  *   that require gradients, and once it is disposed; a ValueError for inputs of another kind; and what `step` throws.
  */
-export function capture<A extends readonly CaptureInput[], R>(step: (...inputs: A) => R): CapturedStep<A, R> {
+export function capture<A extends readonly CaptureInput[], R>(
+  step: (...inputs: A) => R, { fuse = process.env.TROUPE_FUSE !== "0" }: CaptureOptions = {},
+): CapturedStep<A, R> {
   if (typeof step !== "function") {
     throw new ValueError(`a step must be a function, got ${shown(step)}`, { op: "capture" });
   }
@@ -111,7 +121,7 @@ export function capture<A extends readonly CaptureInput[], R>(step: (...inputs: 
       seen.add(signature);
       return result;
     }
-    const own = record(run, inputs, setting);
+    const own = record(run, inputs, setting, fuse);
     captures += 1;
     if (own.tape.isOutdated) release(own);
     else known.push(own);
@@ -141,13 +151,13 @@ function runOnce<R>(step: (...inputs: readonly CaptureInput[]) => R, given: read
 }
 
 function record<R>(
-  step: (...inputs: readonly CaptureInput[]) => R, given: readonly CaptureInput[], setting: string,
+  step: (...inputs: readonly CaptureInput[]) => R, given: readonly CaptureInput[], setting: string, fuse: boolean,
 ): Capture<R> {
   const inputs = given.map((input) => {
     const copy = copyOf(input);
     return isTensor(copy) ? hold(copy) : copy;
   });
-  const tape = new Tape({ get: getRngState, set: setRngState });
+  const tape = new Tape({ get: getRngState, set: setRngState }, fuse);
   let outputs: readonly Tensor[] = [];
   let memory: readonly Memory[] = [];
   const body = (): R => tidy(() => detached(step(...inputs), memoryOf(inputs.filter(isTensor))));

@@ -20,7 +20,7 @@ export { slice } from "./tensor/indexing.ts";
 
 export { enableGrad, isGradEnabled, noGrad, withGradEnabled } from "./autograd/mode.ts";
 export { backward, grad, type BackwardOptions, type GradOptions } from "./autograd/engine.ts";
-export { capture, type CapturedStep, type CaptureInput } from "./capture.ts";
+export { capture, type CapturedStep, type CaptureInput, type CaptureOptions } from "./capture.ts";
 export { customFunction, FunctionContext, type CustomFunction } from "./autograd/function.ts";
 export { gradcheck, gradgradcheck, type GradcheckOptions } from "./autograd/gradcheck.ts";
 export { Node as GradFn } from "./autograd/node.ts";

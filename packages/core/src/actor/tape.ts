@@ -11,16 +11,15 @@ import { nextTransfer } from "./coordinator.ts";
 import { collectiveNumber } from "./groups.ts";
 import { Notes, type Property } from "./notes.ts";
 import { Collective, header, Message, runHeaderWords, type MessageKind } from "./protocol.ts";
+import { fuseLaunches, type FusingDevice, type Said } from "./tape-fusion.ts";
 
 /** What a tape needs of a device. */
-export interface TapedDevice extends StorageIdOwner {
+export interface TapedDevice extends StorageIdOwner, FusingDevice {
   readonly mailbox: {
     reserve(words: number): void;
     /** Issues the message `words[from..to)`. */
     append(words: Int32Array, from: number, to: number): void;
   };
-  /** The kernel with this number. */
-  kernelAt(number: number): Kernel;
   assertOpen(): void;
 }
 
@@ -34,10 +33,8 @@ export interface RandomStream {
 }
 
 /** The message `words[from..to)`, or room for `room` words that must be there before the messages that follow. */
-interface Entry {
+interface Entry extends Said {
   readonly device: TapedDevice;
-  readonly from: number;
-  readonly to: number;
   readonly room: number;
   /** Writes the message's new number. */
   readonly renew: ((words: Int32Array) => void) | undefined;
@@ -70,6 +67,7 @@ const orphans = new FinalizationRegistry<Claims>((claims) => {
 
 export class Tape {
   readonly #stream: RandomStream;
+  readonly #fuses: boolean;
   readonly #claims = new Claims();
   readonly #devices = new Set<TapedDevice>();
   readonly #written = new Set<Written>();
@@ -90,8 +88,10 @@ export class Tape {
   /** By name: the number that a transfer or a collective has now. */
   readonly #numbers = new Map<string, { now: number }>();
 
-  constructor(stream: RandomStream) {
+  /** @param fuses whether launches become one where what lies between them is nobody's */
+  constructor(stream: RandomStream, fuses: boolean) {
     this.#stream = stream;
+    this.#fuses = fuses;
     this.#start = this.#now = stream.get();
     orphans.register(this, this.#claims);
   }
@@ -172,12 +172,12 @@ export class Tape {
     const start = this.#taken.length;
     for (let at = from; at < to; at++) this.#taken.push(words[at]);
     const renew = this.#renewal(device, kind, start);
-    this.#entries.push({ device, from: start, to: this.#taken.length, room: 0, renew });
+    this.#entries.push({ device, from: start, to: this.#taken.length, storages: ids, room: 0, renew });
   }
 
   /** Room for so many words was made. */
   reserve(device: TapedDevice, words: number): void {
-    this.#entries.push({ device, from: 0, to: 0, room: words, renew: undefined });
+    this.#entries.push({ device, from: 0, to: 0, storages: [], room: words, renew: undefined });
   }
 
   /** What the work reads and changes beside messages. */
@@ -228,6 +228,7 @@ export class Tape {
   }
 
   #finish(): void {
+    if (this.#fuses) for (const device of this.#devices) this.#entries = fuseLaunches(this.#entries, this.#taken, device);
     // What is left of one run makes room for the next run's: also where memory ran out, or somebody still reads it.
     this.#entries = this.#entries.flatMap((entry) => {
       const { device, from, room } = entry;
@@ -235,7 +236,7 @@ export class Tape {
       const id = this.#taken[from + 1];
       if (!this.#live.has(storageKey(device.number, id))) return [entry];
       const start = this.#taken.push(header(Message.free, 2), id) - 2;
-      return [{ device, from: start, to: start + 2, room: 0, renew: undefined }, entry];
+      return [{ device, from: start, to: start + 2, storages: [id], room: 0, renew: undefined }, entry];
     });
     this.#words = Int32Array.from(this.#taken);
     const [, , place] = this.#stream.get();

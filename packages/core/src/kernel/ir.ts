@@ -76,6 +76,11 @@ export type FaultCode = "index-out-of-range" | "division-by-zero" | "value-out-o
  */
 export type InnerStride = 0 | 1 | "any";
 
+/** What a stride along the innermost axis lets a printer assume. */
+export function innerStride(stride: number): InnerStride {
+  return stride === 0 || stride === 1 ? stride : "any";
+}
+
 export interface Operand {
   readonly dtype: DType;
   readonly inner: InnerStride;

@@ -6,12 +6,12 @@
  */
 import { InternalError, ShapeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
+import { innerStride } from "../kernel/ir.ts";
 import type { InnerStride, Kernel, LoopKernel } from "../kernel/ir.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { LocalValue } from "../tensor/value.ts";
-import { innerStride } from "./iteration.ts";
 import { KernelCache, launch } from "./launch.ts";
 import { startFrom } from "./moves.ts";
 

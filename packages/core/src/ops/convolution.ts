@@ -6,11 +6,12 @@
 import { Graph } from "../kernel/build.ts";
 import type { Expr } from "../kernel/build.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { innerStride } from "../kernel/ir.ts";
 import type { LoopKernel } from "../kernel/ir.ts";
 import { numelOf } from "../tensor/shape.ts";
 import { allocate, LocalValue } from "../tensor/value.ts";
 import { Contraction } from "./contraction.ts";
-import { innerStride } from "./iteration.ts";
+
 import { KernelCache, launch } from "./launch.ts";
 import { copyInto } from "./moves.ts";
 import { accumulateInto, foldInto, narrowed, withWindows } from "./windows.ts";

@@ -1,5 +1,4 @@
 /** Turning shapes and strides into the fewest loop axes: dimensions of size 1 go, and neighbours merge where every operand allows. */
-import type { InnerStride } from "../kernel/ir.ts";
 import type { Shape } from "../tensor/shape.ts";
 
 export interface Iteration {
@@ -37,9 +36,4 @@ export function collapse(shape: Shape, strides: readonly (readonly number[])[]):
     for (const own of result) own.push(1);
   }
   return { sizes, strides: result };
-}
-
-/** What a stride along the innermost axis lets a printer assume. */
-export function innerStride(stride: number): InnerStride {
-  return stride === 0 || stride === 1 ? stride : "any";
 }

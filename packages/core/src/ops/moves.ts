@@ -1,11 +1,12 @@
 /** Launches that only move elements: what views, joins and indexed ops are made of. They know values, not tensors. */
 import { Graph } from "../kernel/build.ts";
+import { innerStride } from "../kernel/ir.ts";
 import type { InnerStride } from "../kernel/ir.ts";
 import { numelOf, sameShape } from "../tensor/shape.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue } from "../tensor/value.ts";
 import { fillOp } from "./generate.ts";
-import { collapse, innerStride } from "./iteration.ts";
+import { collapse } from "./iteration.ts";
 import { defineElementwise } from "./kinds/elementwise.ts";
 import { KernelCache, launch } from "./launch.ts";
 

@@ -6,6 +6,7 @@
 import { DTypeError } from "../errors.ts";
 import { Graph } from "../kernel/build.ts";
 import type { Expr } from "../kernel/build.ts";
+import { innerStride } from "../kernel/ir.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { numelOf } from "../tensor/shape.ts";
@@ -15,7 +16,6 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
 import { apply, applyAll } from "./dispatch.ts";
-import { innerStride } from "./iteration.ts";
 import { KernelCache, launch } from "./launch.ts";
 import type { Bound } from "./launch.ts";
 import { from } from "./op.ts";

@@ -3,6 +3,7 @@
  */
 import { DTypeError, ValueError } from "../errors.ts";
 import type { Expr } from "../kernel/build.ts";
+import { innerStride } from "../kernel/ir.ts";
 import type { InnerStride, RoutineKernel } from "../kernel/ir.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -12,7 +13,7 @@ import { allocate } from "../tensor/value.ts";
 import type { LocalValue, Meta } from "../tensor/value.ts";
 import { parameters } from "../arguments.ts";
 import { apply } from "./dispatch.ts";
-import { collapse, innerStride } from "./iteration.ts";
+import { collapse } from "./iteration.ts";
 import { scalarType } from "./kinds/reduce.ts";
 import { launchRows } from "./kinds/rows.ts";
 import type { ReducingSweep, RowProgram } from "./kinds/rows.ts";

@@ -2,5 +2,6 @@
 export { mock, type MockOptions } from "./mock/index.ts";
 export { promiseSuite, type MakeDevices, type PromiseDeviceOptions, type PromiseSuiteOptions } from "./promises.ts";
 export { tensorPromiseSuite } from "./tensor-promises.ts";
+export { fusionSuite, type FusionSuiteOptions } from "./fusion.ts";
 export { opSuite } from "./opinfo/suite.ts";
 export { creationSuite } from "./creation.ts";

@@ -7,8 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { table } from "../report.ts";
-import { checkedSteps, median, writeWorkload } from "./workload.ts";
+import { markdownOf, sectionOf, textOf } from "./scoreboard.ts";
+import { writeWorkload } from "./workload.ts";
 import type { Figure } from "./workload.ts";
 
 interface Contender {
@@ -41,8 +41,9 @@ const options = new Command("bench")
   .option("--rounds <n>", "how often each contender runs each job", count, 3)
   .option("--only <jobs>", `jobs to run, separated by ';' (${jobNames.join("; ")})`)
   .option("--json <file>", "also write every figure of every round to this file")
+  .option("--markdown <file>", "also write the tables to this file")
   .parse(process.argv.filter((argument) => argument !== "--"))
-  .opts<{ rounds: number; only?: string; json?: string }>();
+  .opts<{ rounds: number; only?: string; json?: string; markdown?: string }>();
 
 const chosen = options.only?.split(";").map((job) => job.trim()) ?? jobNames;
 const folder = mkdtempSync(join(tmpdir(), "troupe-bench-"));
@@ -62,7 +63,10 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 process.stderr.write("\x1b[K");
-for (const job of chosen) report(job);
+const names = contenders.map(({ name }) => name);
+const sections = chosen.map((job) => sectionOf(job, figures, names));
+for (const section of sections) console.log(textOf(section));
+if (options.markdown !== undefined) writeFileSync(options.markdown, markdownOf(sections, options.rounds));
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);
 
 function run({ name, command, args }: Contender, job: string): Figure {
@@ -71,39 +75,4 @@ function run({ name, command, args }: Contender, job: string): Figure {
   if (line !== undefined) return JSON.parse(line) as Figure;
   const absent = child.error?.message ?? child.stderr.trim().split("\n").at(-1) ?? "no figure";
   return { contender: name, job, value: NaN, cpuSeconds: NaN, wallSeconds: NaN, absent };
-}
-
-function report(job: string): void {
-  const perOp = job.startsWith("add");
-  const own = figures.filter((figure) => figure.job === job);
-  const of = (name: string): Figure[] => own.filter(({ contender }) => contender === name);
-  const reference = of("PyTorch, 1 thread").find(({ losses }) => losses !== undefined)?.losses;
-  const troupe = median(of("Troupe").map(({ value }) => value));
-  const rows = contenders.flatMap(({ name }) => {
-    const runs = of(name);
-    if (runs.length === 0) return [];
-    const [{ absent, losses }] = runs;
-    if (absent !== undefined) return [[name, "-", "-", "-", "-", "-", absent]];
-    const values = runs.map(({ value }) => value);
-    const value = median(values);
-    const digits = perOp ? 3 : 0;
-    const far = losses !== undefined && reference !== undefined && losses.some((loss, i) => !(Math.abs(loss - reference[i]) <= 1e-4));
-    return [[
-      name,
-      value.toFixed(digits),
-      `${Math.min(...values).toFixed(digits)} - ${Math.max(...values).toFixed(digits)}`,
-      (troupe / value).toFixed(2),
-      median(runs.map((figure) => figure.cpuSeconds / figure.wallSeconds)).toFixed(2),
-      runs.every(({ mainSeconds }) => mainSeconds !== undefined)
-        ? median(runs.map(({ mainSeconds = 0, wallSeconds }) => mainSeconds / wallSeconds)).toFixed(2)
-        : "-",
-      far ? `losses at steps ${checkedSteps.join(", ")} disagree: ${losses.map((loss) => loss.toFixed(5)).join(", ")}` : "",
-    ]];
-  });
-  console.log(`\n${job} (${perOp ? "us an op: less is better" : "samples/s: more is better"})`);
-  console.log(table(["", "median", "min - max", "Troupe / it", "CPU s a wall s", "its main thread", ""], rows));
-  const ratios = own.flatMap(({ ofOne }) => ofOne ?? []);
-  if (ratios.length === 0) return;
-  const range = `${Math.min(...ratios).toFixed(2)} - ${Math.max(...ratios).toFixed(2)}`;
-  console.log(`${median(ratios).toFixed(2)} of one actor (${range}), in turns of some steps in the same process`);
 }

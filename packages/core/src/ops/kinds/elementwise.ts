@@ -5,6 +5,7 @@
 import { DTypeError, ShapeError, ValueError } from "../../errors.ts";
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
+import { innerStride } from "../../kernel/ir.ts";
 import type { InnerStride, Kernel } from "../../kernel/ir.ts";
 import { argumentWords } from "../../kernel/ir.ts";
 import { dtypeOfNumber, dtypes, floatingType, getDefaultDtype, resultType } from "../../tensor/dtype.ts";
@@ -13,7 +14,7 @@ import { broadcastShapes, broadcastStrides, isContiguous, numelOf, sameShape } f
 import type { Shape } from "../../tensor/shape.ts";
 import { allocate, allocateLike } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
-import { collapse, innerStride } from "../iteration.ts";
+import { collapse } from "../iteration.ts";
 import { issue, putScalar } from "../launch.ts";
 import { gradientLookup, pascal } from "../op.ts";
 import type { GradientTable, Op } from "../op.ts";

@@ -5,6 +5,7 @@
 import { device as deviceByName } from "../../actor/registry.ts";
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
+import { innerStride } from "../../kernel/ir.ts";
 import type { Kernel } from "../../kernel/ir.ts";
 import { markRandom } from "../../kernel/philox.ts";
 import { isContiguous, numelOf } from "../../tensor/shape.ts";
@@ -12,7 +13,7 @@ import type { Shape } from "../../tensor/shape.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue } from "../../tensor/value.ts";
-import { collapse, innerStride } from "../iteration.ts";
+import { collapse } from "../iteration.ts";
 import { KernelCache, launch } from "../launch.ts";
 import { pascal } from "../op.ts";
 import type { Op } from "../op.ts";

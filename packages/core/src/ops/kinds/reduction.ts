@@ -4,12 +4,13 @@
  */
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
+import { innerStride } from "../../kernel/ir.ts";
 import type { Accumulator, InnerStride, LoopKernel } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { broadcastStrides, numelOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { LocalValue } from "../../tensor/value.ts";
-import { collapse, innerStride } from "../iteration.ts";
+import { collapse } from "../iteration.ts";
 import { KernelCache, launch } from "../launch.ts";
 
 /** What the scalar expressions of a reduction may ask about the launch. */

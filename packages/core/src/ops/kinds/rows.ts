@@ -3,6 +3,7 @@
  * entropy). One launch of a row kernel where rows lie densely and the device takes such kernels, else a loop kernel for each sweep,
  * with the sweeps' results in temporary memory.
  */
+import { innerStride } from "../../kernel/ir.ts";
 import { Graph } from "../../kernel/build.ts";
 import type { Expr, LoadOptions } from "../../kernel/build.ts";
 import type {
@@ -13,7 +14,7 @@ import { broadcastStrides, numelOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue } from "../../tensor/value.ts";
-import { collapse, innerStride } from "../iteration.ts";
+import { collapse } from "../iteration.ts";
 import type { Iteration } from "../iteration.ts";
 import { KernelCache, launch } from "../launch.ts";
 import type { Bound } from "../launch.ts";

@@ -4,12 +4,13 @@
  */
 import { Graph } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/build.ts";
+import { innerStride } from "../../kernel/ir.ts";
 import type { Accumulator, InnerStride, LoopKernel } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { numelOf } from "../../tensor/shape.ts";
 import { allocate } from "../../tensor/value.ts";
 import type { LocalValue, Meta } from "../../tensor/value.ts";
-import { collapse, innerStride } from "../iteration.ts";
+import { collapse } from "../iteration.ts";
 import { KernelCache, launch } from "../launch.ts";
 import { copyInto } from "../moves.ts";
 import { gradientLookup, pascal } from "../op.ts";
