@@ -9,6 +9,8 @@ import { Allocator, blockBytes, granularity } from "./allocator.ts";
 import type { ShareCode } from "./code.ts";
 import { Heap, heapStart } from "./heap.ts";
 import { Launcher } from "./launcher.ts";
+import { convolution } from "./routines/convolution.ts";
+import { convolutionNames } from "./routines/convolution-geometry.ts";
 import { matmul } from "./routines/matmul.ts";
 import type { Launch, Routine } from "./routines/routine.ts";
 import { sort } from "./routines/sort.ts";
@@ -20,7 +22,10 @@ import type { Program } from "./wasm/program.ts";
 const routines: Readonly<Record<string, Routine>> = { sort };
 
 /** Compiled routines, by the name of the kernel that they override; undefined: not for this kernel. */
-const programs: Readonly<Record<string, (kernel: Kernel) => Program | undefined>> = { matmul };
+const programs: Readonly<Record<string, (kernel: Kernel) => Program | undefined>> = {
+  matmul,
+  ...Object.fromEntries(convolutionNames.map((name) => [name, (kernel: Kernel) => convolution(kernel)])),
+};
 
 /** Structures whose compiled code is kept. */
 const cacheLimit = 2048;

@@ -10,6 +10,7 @@ import { createActivity } from "./activity.ts";
 import { setCompilerFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
 import type { CpuSpec } from "./tasks.ts";
+import { convolutionNames } from "./routines/convolution-geometry.ts";
 import { maxThreads } from "./team.ts";
 
 export interface CpuOptions {
@@ -66,7 +67,7 @@ export function cpu(options: CpuOptions = {}): Device {
     type: "cpu",
     index,
     dtypes,
-    routines: ["sort", "matmul", "rows"],
+    routines: ["sort", "matmul", ...convolutionNames, "rows"],
     hostModule: import.meta.resolve("@troupe/device-cpu/host"),
     hostOptions: spec,
     limits: { ringWords, stagingBytes },

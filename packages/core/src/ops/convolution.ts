@@ -11,7 +11,6 @@ import type { LoopKernel } from "../kernel/ir.ts";
 import { numelOf } from "../tensor/shape.ts";
 import { allocate, LocalValue } from "../tensor/value.ts";
 import { Contraction } from "./contraction.ts";
-
 import { KernelCache, launch } from "./launch.ts";
 import { copyInto } from "./moves.ts";
 import { accumulateInto, foldInto, narrowed, withWindows } from "./windows.ts";
@@ -44,11 +43,8 @@ export function convolve(places: Places, target: Place, attrs: Convolution): voi
   if (numelOf(places[target].shape) === 0) return;
   const perGroup = w.shape[1] * (w.shape[0] / attrs.groups);
   const work = numelOf(y.shape) * w.shape[1] * numelOf(attrs.kernel);
-  if (
-    work < worthUnfolding ||
-    (attrs.groups > 1 && perGroup < smallestGroup) ||
-    x.device.routines.has(kernelName(target, attrs))
-  ) {
+  const isTuned = x.dtype === "float32" && x.device.routines.has(kernelName(target, attrs));
+  if (isTuned || work < worthUnfolding || (attrs.groups > 1 && perGroup < smallestGroup)) {
     convolveByLoop(places, target, attrs);
   } else {
     convolveByProduct(places, target, attrs);
@@ -223,7 +219,7 @@ export function convolveByLoop({ x, w, y }: Places, target: Place, attrs: Convol
       walk(w, [0, wg, w.strides[0], ...none, w.strides[1], ...ws]),
       walk(y, [y.strides[0], yg, y.strides[1], ...ys, 0, ...none]),
     ];
-    scalars = inside ? [] : spatialScalars(attrs, input);
+    scalars = spatialScalars(attrs, input);
   } else if (target === "w") {
     sizes = [groups, o, c, ...kernel, n, ...output];
     walks = [
@@ -231,7 +227,7 @@ export function convolveByLoop({ x, w, y }: Places, target: Place, attrs: Convol
       walk(y, [yg, y.strides[1], 0, ...none, y.strides[0], ...ys]),
       walk(w, [wg, w.strides[0], w.strides[1], ...ws, 0, ...none]),
     ];
-    scalars = inside ? [] : spatialScalars(attrs, input);
+    scalars = spatialScalars(attrs, input);
   } else {
     sizes = [n, groups, c, ...input, o, ...kernel];
     walks = [

@@ -9,7 +9,7 @@ const unroll = 2;
 
 /**
  * Adds `micro(a, rowBytes, b, c, cRowBytes, k, accumulate)`: a tile of `rows` x `panel` of the product with a packed panel of b,
- * stored to (or, with `accumulate`, added to) c. A is a packed panel of `tileRows`, or `direct`: rows of `rowBytes`, contiguous
+ * stored to (or, with `accumulate`, added to) c. A is a packed panel [k][rows], or `direct`: rows of `rowBytes`, contiguous
  * along k.
  */
 export function microKernel(module: ModuleBuilder, rows: number, panel: number, direct: boolean): number {
@@ -36,7 +36,7 @@ export function microKernel(module: ModuleBuilder, rows: number, panel: number, 
     }
     for (const [i, sum] of sums.entries()) {
       f.get(pointers[direct ? i : 0] ?? a);
-      f.simdMemory(Simd.load32Splat, direct ? 4 * u : (u * tileRows + i) * 4);
+      f.simdMemory(Simd.load32Splat, direct ? 4 * u : (u * rows + i) * 4);
       f.set(av);
       for (const [j, local] of sum.entries()) {
         f.get(av);
@@ -51,7 +51,7 @@ export function microKernel(module: ModuleBuilder, rows: number, panel: number, 
     whenAtLeast(f, () => f.get(k), () => f.i32(count), () =>
       countDown(f, k, count, () => {
         for (let u = 0; u < count; u++) step(u);
-        for (const pointer of pointers) increase(f, pointer, () => f.i32(4 * count * (direct ? 1 : tileRows)));
+        for (const pointer of pointers) increase(f, pointer, () => f.i32(4 * count * (direct ? 1 : rows)));
         increase(f, b, () => f.i32(4 * count * panel));
       }));
   };
