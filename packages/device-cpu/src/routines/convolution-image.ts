@@ -93,10 +93,11 @@ export class Image {
   readonly #source: ImageSource;
   readonly #frame: ImageFrame;
   readonly #copyRows: number;
-  readonly #isCopied: Variable;
   /** Elements of a row that lie together. */
   readonly #run: Variable;
   readonly #buffer: Variable;
+  /** Whether windows read a copy, with zeros between its rows, and not the tensor. */
+  readonly isCopied: Variable;
   /** In bytes. */
   readonly channelStep: Variable;
   /** For each dimension but the last: bytes from one row of elements to the next. */
@@ -114,7 +115,7 @@ export class Image {
     const outside = lead.map((zeros, d) => zeros.ne(0).add(span[d].sub(1).ge(source.extent[d])));
     const apart = span.slice(1).map((size, d) => source.steps[d].lt(size.mul(source.steps[d + 1])));
     const reasons = [...outside, ...apart, stride[last].ne(1), source.steps[last].ne(4)];
-    this.#isCopied = code.variable(reasons.reduce((any, reason) => any.add(reason)).ne(0));
+    this.isCopied = code.variable(reasons.reduce((any, reason) => any.add(reason)).ne(0));
     this.#run = code.variable(span[last].add(stride[last]).sub(1).div(stride[last]));
     const rowSteps: Variable[] = [];
     const after = span[last].sub(lead[last]).sub(source.extent[last]);
@@ -128,7 +129,7 @@ export class Image {
     }
     this.channelStep = step;
     this.rowSteps = rowSteps;
-    code.if(this.#isCopied, () => {
+    code.if(this.isCopied, () => {
       code.clear(buffer, this.channelStep.mul(source.channels).add(shared.mul(4)));
     }, () => {
       this.channelStep.set(source.channelStep);
@@ -158,7 +159,7 @@ export class Image {
   take(base: Variable): Variable {
     const code = this.#code;
     const image = code.variable(base);
-    code.if(this.#isCopied, () => {
+    code.if(this.isCopied, () => {
       this.#copy(base);
       image.set(this.#buffer);
     });

@@ -14,7 +14,7 @@ import { runPacker, runWriter } from "./convolution-runs.ts";
 import { type ConvolutionShape, product } from "./convolution-shape.ts";
 import { RunTable, StepTable } from "./convolution-tables.ts";
 import { imageKernel, rowKernel } from "./convolution-tiles.ts";
-import { Ints, type Variable } from "./ints.ts";
+import { type Int, Ints, type Variable } from "./ints.ts";
 import { microKernel, tileRows } from "./matmul-tiles.ts";
 
 /** Steps of a sum that a panel holds at a time. */
@@ -37,7 +37,7 @@ function columnsOf({ positions, stride }: ConvolutionShape, isInput: boolean): r
 /** Units of work: panels of columns of each image and group. */
 export function productUnits(shape: ConvolutionShape, isInput: boolean, panel: number): number {
   const width = shape.rows === 1 ? lineColumns : panel;
-  return shape.images * shape.groups * Math.ceil(product(columnsOf(shape, isInput)) / width);
+  return shape.images * shape.groups * RunTable.panels(columnsOf(shape, isInput), width);
 }
 
 /** Bytes of the image, as `Image` takes them. */
@@ -55,9 +55,12 @@ function imageSize(shape: ConvolutionShape, isInput: boolean): number {
 export function productScratchBytes(shape: ConvolutionShape, isInput: boolean, panel: number): number {
   const steps = shape.channels * product(shape.taps);
   const columns = columnsOf(shape, isInput);
-  const tables = StepTable.bytes(steps) + RunTable.bytes(product(columns), product(columns.slice(0, -1)), panel);
+  const rows = product(columns.slice(0, -1));
+  const tables = StepTable.bytes(steps) + RunTable.bytes(RunTable.panels(columns, panel), rows);
   const panels = panelsTogether * Math.min(steps, blockK) * panel * 4;
-  return Scratch.headerBytes + tileBytes + tables + shape.rows * steps * 4 + panels + imageSize(shape, isInput) + 64;
+  // The last columns of a panel may lie past the image.
+  const image = imageSize(shape, isInput) + 64 + 4 * panel;
+  return Scratch.headerBytes + tileBytes + tables + shape.rows * steps * 4 + panels + image;
 }
 
 /** The module of `run(args, begin, end, scratch)`. */
@@ -164,7 +167,7 @@ class ProductPrinter {
     const allSteps = code.variable(code.product([channels, ...taps]));
     const columns = positions.map((size, d) =>
       code.variable(isInput ? size.add(stride[d]).sub(1).div(stride[d]) : size));
-    const mostPanels = code.variable(code.product(columns).add(width).sub(1).div(width));
+    const mostPanels = code.variable(RunTable.mostPanels(code, columns, width));
     const tile = code.variable(scratch.add(Scratch.headerBytes));
     const steps = new StepTable(code, code.variable(tile.add(tileBytes)), allSteps);
     const runTable = code.variable(StepTable.end(tile.add(tileBytes), allSteps));
@@ -291,14 +294,19 @@ class ProductPrinter {
       code.for(count, (i) => {
         const panel = code.variable(j.add(i));
         const packed = code.variable(p.panels.add(i.mul(panelBytes)));
-        body(panel, packed, code.variable(p.tiles.count.le(tilesInPlace).and(runs.isOneRun(panel))));
+        const adjoin = runs.isPitched.add(runs.isOneRun(panel)).ne(0);
+        body(panel, packed, code.variable(p.tiles.count.le(tilesInPlace).and(adjoin)));
       });
     };
     forPanels((panel, packed, inPlace) => {
       code.if(inPlace.eq(0), () => {
-        runs.forRuns(panel, ({ column, length, place }) => {
-          code.call(this.#pack, windows.add(place), entries, depth, packed.add(column.mul(4)), length);
-        });
+        const pack = (place: Int, column: Variable | number, length: Variable | number): void =>
+          code.call(this.#pack, windows.add(place), entries, depth, packed.add(code.constant(4).mul(column)), length);
+        code.if(
+          runs.isPitched,
+          () => pack(runs.firstPlace(panel), 0, this.#panel),
+          () => runs.forRuns(panel, ({ column, length, place }) => pack(place, column, length)),
+        );
       });
     });
     forPanels((panel, packed, inPlace) => {

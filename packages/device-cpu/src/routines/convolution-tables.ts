@@ -80,28 +80,48 @@ export interface Run {
   readonly own: Variable;
 }
 
-const runBytes = 12;
+const runBytes = 16;
+const panelBytes = 8;
+
+/**
+ * Rows of places may lie so far apart in the image that a panel's columns run on through what is between them, zeros that
+ * no result needs. It saves packing them row by row.
+ */
+const mostGap = 4;
 
 /** The runs that the panels of a result's columns consist of: a panel is filled row by row of places. */
 export class RunTable {
   readonly #code: Ints;
   readonly #width: Variable;
-  /** For each panel its first run's address; one more at the end. */
+  /** For each panel its first run's address and its first column's place in the image; one more at the end. */
   readonly #firsts: Variable;
   readonly #runs: Variable;
   /** Panels of columns. */
   readonly panels: Variable;
   /** Bytes from one column of a run to the next, in the result. */
   readonly step: Variable;
+  /** Whether each panel's columns are neighbours in the image, with gaps that the runs leave out. */
+  readonly isPitched: Variable;
 
-  static bytes(columns: number, rows: number, panel: number): number {
-    const panels = Math.ceil(columns / panel);
-    return 4 * (panels + 1) + runBytes * (panels + rows);
+  /** The most panels of `width` that rows of so many columns fill. */
+  static panels(columns: readonly number[], width: number): number {
+    const last = columns.length - 1;
+    return Math.ceil(columns.reduce((product, size, d) => product * (d === last ? size + mostGap : size), 1) / width);
+  }
+
+  /** The same in code. */
+  static mostPanels(code: Ints, columns: readonly Variable[], width: Variable): Int {
+    const last = columns.length - 1;
+    return code.product(columns.map((size, d) => (d === last ? size.add(mostGap) : size))).add(width).sub(1).div(width);
+  }
+
+  static bytes(panels: number, rows: number): number {
+    return panelBytes * (panels + 1) + runBytes * (panels + rows);
   }
 
   /** The address past the table. */
   static end(base: Int, panels: Int, rows: Int): Int {
-    return base.add(panels.add(1).mul(4)).add(panels.add(rows).mul(runBytes));
+    return base.add(panels.add(1).mul(panelBytes)).add(panels.add(rows).mul(runBytes));
   }
 
   /** @param width columns of a panel; @param most panels that there is room for */
@@ -109,9 +129,10 @@ export class RunTable {
     this.#code = code;
     this.#width = width;
     this.#firsts = base;
-    this.#runs = code.variable(base.add(most.add(1).mul(4)));
+    this.#runs = code.variable(base.add(most.add(1).mul(panelBytes)));
     this.panels = code.variable();
     this.step = code.variable();
+    this.isPitched = code.variable();
   }
 
   /** Prints the table of all places or, where the remainders of an x's places are given, of those that leave them. */
@@ -135,9 +156,22 @@ export class RunTable {
       : size));
     const last = positions.length - 1;
     this.step.set(isInput ? resultSteps[last].mul(stride[last]) : resultSteps[last]);
+    const gap = code.variable();
+    if (last > 0) {
+      gap.set(image.rowSteps[last - 1].div(4).sub(counts[last]));
+      // Windows that lie apart, in the image or on its rows, have larger gaps.
+      const isClose = isInput ? image.isCopied : image.isCopied.and(stride[last - 1].eq(1)).and(stride[last].eq(1));
+      const isNarrow = gap.ge(0).and(gap.le(mostGap)).and(gap.mul(8).le(counts[last]));
+      this.isPitched.set(isClose.and(isNarrow));
+    }
     const run = code.variable(this.#runs);
     const filled = code.variable(this.#width);
     const [length, place, own] = [code.variable(), code.variable(), code.variable()];
+    const open = (): void => {
+      code.store(this.#entry(this.panels), run);
+      code.store(this.#entry(this.panels), place, 4);
+      this.panels.increase(1);
+    };
     this.panels.set(0);
     code.nest(counts.slice(0, last), (row) => {
       const at: readonly Int[] = [...row, code.constant(0)];
@@ -148,47 +182,62 @@ export class RunTable {
       const left = code.variable(counts[last]);
       code.while(() => left.ge(1), () => {
         code.if(filled.eq(this.#width), () => {
-          code.store(this.#firsts.add(this.panels.mul(4)), run);
-          this.panels.increase(1);
+          open();
           filled.set(0);
         });
         length.set(code.min(left, this.#width.sub(filled)));
         code.store(run, length);
         code.store(run, place, 4);
         code.store(run, own, 8);
+        code.store(run, filled, 12);
         run.increase(runBytes);
         filled.increase(length);
         left.increase(code.constant(0).sub(length));
         place.increase(length.mul(4));
         own.increase(length.mul(this.step));
       });
+      if (last === 0) return;
+      code.if(this.isPitched.and(row[last - 1].lt(counts[last - 1].sub(1))), () => {
+        length.set(this.#width.sub(filled));
+        filled.increase(gap);
+        code.if(length.lt(gap), () => {
+          place.increase(length.mul(4));
+          open();
+          filled.set(gap.sub(length));
+        });
+      });
     });
-    code.store(this.#firsts.add(this.panels.mul(4)), run);
+    code.store(this.#entry(this.panels), run);
+  }
+
+  #entry(panel: Int): Int {
+    return this.#firsts.add(panel.mul(panelBytes));
+  }
+
+  #firstRun(panel: Int): Int {
+    return this.#code.load(this.#entry(panel));
   }
 
   /** Whether all columns of a full panel are one run. */
   isOneRun(panel: Int): Int {
-    return this.#code.load(this.#code.load(this.#firsts.add(panel.mul(4)))).eq(this.#width);
+    return this.#code.load(this.#firstRun(panel)).eq(this.#width);
   }
 
   /** Where the panel's first window begins in the image, and where its first column is in the result. */
   firstPlace(panel: Int): Int {
-    return this.#code.load(this.#code.load(this.#firsts.add(panel.mul(4))), 4);
+    return this.#code.load(this.#entry(panel), 4);
   }
 
   firstOwn(panel: Int): Int {
-    return this.#code.load(this.#code.load(this.#firsts.add(panel.mul(4))), 8);
+    return this.#code.load(this.#firstRun(panel), 8);
   }
 
   forRuns(panel: Int, body: (run: Run) => void): void {
     const code = this.#code;
-    const entry = this.#firsts.add(panel.mul(4));
-    const end = code.variable(code.load(entry, 4));
-    const column = code.variable();
+    const end = code.variable(this.#firstRun(panel.add(1)));
     code.for(end, (at) => {
-      const length = code.variable(code.load(at));
-      body({ column, length, place: code.variable(code.load(at, 4)), own: code.variable(code.load(at, 8)) });
-      column.increase(length);
-    }, code.load(entry), runBytes);
+      const [length, place, own, column] = [0, 4, 8, 12].map((offset) => code.variable(code.load(at, offset)));
+      body({ column, length, place, own });
+    }, this.#firstRun(panel), runBytes);
   }
 }
