@@ -69,6 +69,7 @@ export class Launcher {
       const extent = program.extent(words, at);
       if (extent === 0) return undefined;
       writeArguments(kernel, layout, heap.words, argumentsStart >> 2, words, at, block);
+      program.arrange?.(heap.words, argumentsStart >> 2);
       this.launches += 1;
       if (program.splittable && extent > 1) {
         const shares = Math.min(extent, Math.floor(program.work(words, at) / workPerThread));

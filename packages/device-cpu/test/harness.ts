@@ -75,6 +75,7 @@ export function runProgram(program: Program, launch: LaunchArguments, parts = 1)
   const words = launchWords(kernel, launch, ids);
   const memoryWords = new Int32Array(memory.buffer);
   writeArguments(kernel, layout, memoryWords, argsAt / 4, words, 0, (storage) => order[storage] ?? 0);
+  program.arrange?.(memoryWords, argsAt / 4);
   const run = instantiate(new WebAssembly.Module(program.bytes), memory);
   memoryWords[scratchAt / 4 + Scratch.fault] = 0;
   const extent = program.extent(words, 0);

@@ -3,7 +3,7 @@ import { InternalError, itemSize, type DType, type Node, type Store } from "@tro
 import { faultCodes, Scratch } from "./arguments.ts";
 import { Op, Simd, Type } from "./assembler.ts";
 import type { KernelFrame } from "./frame.ts";
-import { type GraphPlan, Level } from "./plan.ts";
+import { type GraphPlan, Level, movesUniformly } from "./plan.ts";
 import { emitConstant, emitLoad, emitScalar, emitStore, valueType } from "./scalar.ts";
 import { emitSplat, emitVector, emitVectorLoad, emitVectorStore, type VectorSource } from "./vector.ts";
 
@@ -12,13 +12,15 @@ export class GraphEmitter {
   readonly frame: KernelFrame;
   readonly plan: GraphPlan;
   /** The address of the current element of each operand. */
-  readonly pointers: number[] = [];
+  readonly #pointers: number[] = [];
   /** The accumulators: scalar locals, and for each vector of a group its v128 locals. */
   readonly accumulators: number[] = [];
   readonly vectorAccumulators: number[][] = [];
   readonly #scalars: number[] = [];
   readonly #splats: number[] = [];
   readonly #vectors: number[][] = [];
+  /** The addresses of loads (by number) and stores that indirect terms move once a run. */
+  readonly #moved = new Map<number | Store, { readonly operand: number; readonly pointer: number }>();
   #indirect: number | undefined;
   #lanes: number | undefined;
 
@@ -46,7 +48,47 @@ export class GraphEmitter {
   }
 
   pointer(operand: number): number {
-    return (this.pointers[operand] ??= this.frame.f.local(Type.i32));
+    return (this.#pointers[operand] ??= this.frame.f.local(Type.i32));
+  }
+
+  /** An operand's pointers: to the current element, and to those that indirect terms moved. */
+  pointers(operand: number): readonly number[] {
+    const moved = [...this.#moved.values()].filter((one) => one.operand === operand);
+    return [this.pointer(operand), ...moved.map(({ pointer }) => pointer)];
+  }
+
+  /** Moves, for a run, what its indirect terms move alike: a row that an index names is then read like any other. */
+  movePointers(): void {
+    const { f, kernel } = this.frame;
+    const move = (key: number | Store, operand: number, indirect: Store["indirect"]): void => {
+      if (indirect === undefined || !movesUniformly(this.plan, Level.element, { indirect })) return;
+      const pointer = f.local(Type.i32);
+      this.elementAddress(operand, indirect);
+      f.set(pointer);
+      this.#moved.set(key, { operand, pointer });
+    };
+    for (const [id, node] of this.plan.nodes.entries()) {
+      if (node.op !== "load" || this.plan.live[id] !== true || this.plan.levels[id] !== Level.element) continue;
+      move(id, node.index, node.indirect);
+    }
+    for (const store of kernel.stores) move(store, kernel.inputs.length + store.output, store.indirect);
+  }
+
+  /** Pushes the address of a load's or a store's current element. */
+  #address(key: number | Store, operand: number, indirect: Store["indirect"]): void {
+    const moved = this.#moved.get(key);
+    if (moved === undefined) this.elementAddress(operand, indirect);
+    else this.frame.f.get(moved.pointer);
+  }
+
+  /** The guards that lanes share: where one does not hold, nothing of a run may be taken in lanes. */
+  guards(): readonly number[] {
+    const guards = new Set<number>();
+    for (const [id, node] of this.plan.nodes.entries()) {
+      if (node.op === "load" && node.guard !== undefined && this.plan.live[id] === true) guards.add(node.guard);
+    }
+    for (const { guard } of this.frame.kernel.stores) if (guard !== undefined) guards.add(guard);
+    return [...guards];
   }
 
   /** Pushes a value that was computed (or a constant). */
@@ -84,7 +126,7 @@ export class GraphEmitter {
         this.push(node.guard);
         f.if(valueType(node.type));
       }
-      this.elementAddress(node.index, node.indirect);
+      this.#address(id, node.index, node.indirect);
       emitLoad(f, node.type);
       if (node.guard !== undefined) {
         f.else();
@@ -146,7 +188,7 @@ export class GraphEmitter {
       this.push(store.guard);
       f.if();
     }
-    this.elementAddress(operand, store.indirect);
+    this.#address(store, operand, store.indirect);
     if (store.combine === undefined) this.push(store.value);
     else this.#combined(store.combine, dtype, store.value);
     emitStore(f, dtype);
@@ -162,13 +204,7 @@ export class GraphEmitter {
     f.get(address);
     emitLoad(f, dtype);
     f.set(old);
-    const nodes: readonly Node[] = [
-      { op: "acc", type: dtype, index: 0 },
-      { op: "acc", type: dtype, index: 1 },
-      { op, type: dtype, args: [0, 1] },
-    ];
-    const combined = nodes[2];
-    if (combined === undefined) return;
+    const [nodes, combined] = combination(op, dtype);
     emitScalar(f, combined, {
       nodes,
       push: (id) => (id === 0 ? f.get(old) : this.push(value)),
@@ -245,7 +281,7 @@ export class GraphEmitter {
       if (this.plan.live[id] !== true || (this.plan.levels[id] ?? Level.element) < from) continue;
       if (node.op === "acc" || printed(node)) continue;
       if (node.op === "load") {
-        f.get(this.pointer(node.index));
+        this.#address(id, node.index, node.indirect);
         emitVectorLoad(f, node.type, unit * 4 * itemSize(node.type), source);
       } else if (node.op === "axis") {
         f.get(this.frame.index[node.index] ?? 0);
@@ -270,16 +306,51 @@ export class GraphEmitter {
     }
   }
 
-  /** Stores the lanes of a value. */
-  storeVector(store: Store, unit: number): void {
+  /** Stores the lanes of a value, in `units` vectors side by side. */
+  storeVectors(store: Store, units: number): void {
     const { frame } = this;
+    const { f } = frame;
     const operand = frame.kernel.inputs.length + store.output;
     const { dtype } = frame.operand(operand);
-    frame.f.get(this.pointer(operand));
-    this.pushVector(store.value, unit);
-    this.#lanes ??= frame.f.local(Type.v128);
-    emitVectorStore(frame.f, dtype, unit * 4 * itemSize(dtype), this.source(unit), this.#lanes);
+    const vectorBytes = 4 * itemSize(dtype);
+    const combined: number[] = [];
+    if (store.combine !== undefined) {
+      for (let unit = 0; unit < units; unit++) combined.push(this.#combinedVector(store, operand, unit, vectorBytes));
+    }
+    for (let unit = 0; unit < units; unit++) {
+      this.#address(store, operand, store.indirect);
+      const lanes = combined[unit];
+      if (lanes === undefined) this.pushVector(store.value, unit);
+      else f.get(lanes);
+      this.#lanes ??= f.local(Type.v128);
+      emitVectorStore(f, dtype, unit * vectorBytes, this.source(unit), this.#lanes);
+    }
+    for (const lanes of combined) {
+      frame.constant(0);
+      f.set(lanes);
+    }
   }
+
+  /** The local with what lanes in memory become. */
+  #combinedVector(store: Store, operand: number, unit: number, vectorBytes: number): number {
+    const { f } = this.frame;
+    const { dtype } = this.frame.operand(operand);
+    const source = this.source(unit);
+    const old = f.local(Type.v128);
+    this.#address(store, operand, store.indirect);
+    emitVectorLoad(f, dtype, unit * vectorBytes, source);
+    f.set(old);
+    const [nodes, node] = combination(store.combine ?? "add", dtype);
+    emitVector(f, node, { ...source, nodes, push: (id) => (id === 0 ? f.get(old) : this.pushVector(store.value, unit)) });
+    f.set(old);
+    return old;
+  }
+}
+
+/** What a combining store computes: nodes for the element in memory and the value, and the one that joins them. */
+function combination(op: NonNullable<Store["combine"]>, type: DType): readonly [readonly Node[], Node] {
+  const node: Node = { op, type, args: [0, 1] };
+  return [[{ op: "acc", type, index: 0 }, { op: "acc", type, index: 1 }, node], node];
 }
 
 function isShift(node: Node): boolean {

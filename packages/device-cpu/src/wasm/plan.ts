@@ -66,12 +66,26 @@ export function storeRoots(stores: readonly Store[], at: Store["at"]): readonly 
   return roots;
 }
 
-/** Whether every value from `level` up can be computed in lanes along an axis in which the loads that it names are plain. */
-export function runsInLanes(plan: GraphPlan, level: number, load: (operand: number) => boolean): boolean {
+/** Whether an element's address and guard are the same for all elements that share the values below `level`. */
+export function movesUniformly(
+  { levels }: GraphPlan, level: number, { indirect = [], guard }: Pick<Store, "indirect" | "guard">,
+): boolean {
+  const ids = guard === undefined ? indirect.map(({ value }) => value) : [...indirect.map(({ value }) => value), guard];
+  return ids.every((id) => (levels[id] ?? Level.element) < level);
+}
+
+/**
+ * Whether every value from `level` up can be computed in lanes along an axis in which the loads that it names are plain.
+ * @param moves whether loads may be moved by indirect terms, and guarded, as long as that is the same in all lanes
+ */
+export function runsInLanes(plan: GraphPlan, level: number, load: (operand: number) => boolean, moves = false): boolean {
   const uniform = (id: number): boolean => (plan.levels[id] ?? Level.element) < level;
   return plan.nodes.every((node, id) => {
     if (plan.live[id] !== true || uniform(id)) return true;
-    if (node.op === "load" && (node.indirect !== undefined || node.guard !== undefined || !load(node.index))) return false;
+    if (node.op === "load") {
+      const plain = node.indirect === undefined && node.guard === undefined;
+      if (!load(node.index) || !(plain || (moves && movesUniformly(plan, level, node)))) return false;
+    }
     return vectorizable(node, plan.nodes, (argument) => (plan.levels[argument] ?? Level.element) === Level.launch);
   });
 }

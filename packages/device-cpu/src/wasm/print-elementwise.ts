@@ -3,13 +3,15 @@ import { itemSize } from "@troupe/core/device";
 import { Op, Type } from "./assembler.ts";
 import { GraphEmitter } from "./emit.ts";
 import type { KernelFrame } from "./frame.ts";
-import { Level, planGraph, runsInLanes, storeRoots } from "./plan.ts";
+import { Level, movesUniformly, planGraph, runsInLanes, storeRoots } from "./plan.ts";
+import { tilePrinter, type TurnedAxes } from "./print-tiles.ts";
 import { fitsLanes } from "./vector.ts";
 
 /** Vectors computed, then stored, side by side: what V8 can fuse into 256-bit instructions. */
 const PAIR = 2;
 
-export function printElementwise(frame: KernelFrame): void {
+/** @returns what the launch may turn axes by, where there is a way in tiles */
+export function printElementwise(frame: KernelFrame): TurnedAxes | undefined {
   const { f, kernel } = frame;
   const inner = kernel.axes - 1;
   const outer = Array.from({ length: Math.max(inner, 0) }, (_, axis) => axis);
@@ -18,7 +20,7 @@ export function printElementwise(frame: KernelFrame): void {
   const graph = new GraphEmitter(frame, plan);
   const operands = graph.usedOperands();
   const stored = kernel.stores.map(({ value }) => value);
-  const vector = inner >= 0 && mapsInLanes(graph);
+  const vector = inner >= 0 && mapsInLanes(graph, true);
 
   const position = f.local(Type.i32);
   const count = f.local(Type.i32);
@@ -29,6 +31,8 @@ export function printElementwise(frame: KernelFrame): void {
   f.op(Op.return);
   f.end();
   frame.loadSizes();
+  const tiles = vector ? undefined : tilePrinter(frame);
+  tiles?.prepare();
   const steps = operands.map((operand) => frame.step(operand, inner));
   graph.scalars(Level.launch);
   if (vector) graph.splats(Level.launch, Level.element, stored);
@@ -37,6 +41,7 @@ export function printElementwise(frame: KernelFrame): void {
   f.set(position);
 
   f.loop();
+  tiles?.band(position, outer);
   // The rest of the row, or of the range.
   f.get(frame.end);
   f.get(position);
@@ -64,9 +69,17 @@ export function printElementwise(frame: KernelFrame): void {
   f.op(Op.i32Add);
   f.set(position);
   graph.scalars(Level.run);
+  graph.movePointers();
   if (vector) {
     graph.splats(Level.run, Level.element, stored);
+    const guards = graph.guards();
+    for (const [k, guard] of guards.entries()) {
+      graph.push(guard);
+      if (k > 0) f.op(Op.i32And);
+    }
+    if (guards.length > 0) f.if();
     printGroups(graph, operands, count);
+    if (guards.length > 0) f.end();
   }
   f.block();
   if (vector) {
@@ -77,7 +90,7 @@ export function printElementwise(frame: KernelFrame): void {
   f.loop();
   graph.scalars(Level.element);
   for (const store of kernel.stores) graph.store(store);
-  for (const [k, operand] of operands.entries()) steps[k]?.(graph.pointer(operand));
+  for (const [k, operand] of operands.entries()) for (const pointer of graph.pointers(operand)) steps[k]?.(pointer);
   if (inner >= 0) {
     f.get(frame.index[inner] ?? 0);
     f.i32(1);
@@ -101,17 +114,21 @@ export function printElementwise(frame: KernelFrame): void {
   f.op(Op.i32LtU);
   f.branchIf(0);
   f.end();
+  return tiles?.turned;
 }
 
-/** Whether a body of stores can be computed in lanes along the innermost axis. */
-export function mapsInLanes({ frame: { kernel }, plan }: GraphEmitter): boolean {
+/**
+ * Whether a body of stores can be computed in lanes along the innermost axis.
+ * @param moves whether the printer moves pointers, and asks for guards, once a run
+ */
+export function mapsInLanes({ frame: { kernel }, plan }: GraphEmitter, moves = false): boolean {
+  const { stores } = kernel;
+  const plain = stores.every((store) => store.indirect === undefined && store.guard === undefined && store.combine === undefined);
   return (
-    runsInLanes(plan, Level.element, (operand) => kernel.inputs[operand]?.inner === 1) &&
-    kernel.stores.every(
-      ({ output, value, indirect, guard, combine }) =>
-        kernel.outputs[output]?.inner === 1 && indirect === undefined && guard === undefined && combine === undefined &&
-        fitsLanes(plan.nodes[value]?.type ?? "int64"),
-    )
+    runsInLanes(plan, Level.element, (operand) => kernel.inputs[operand]?.inner === 1, moves) &&
+    stores.every(({ output, value }) =>
+      kernel.outputs[output]?.inner === 1 && fitsLanes(plan.nodes[value]?.type ?? "int64")) &&
+    (plain || (moves && stores.length === 1 && stores.every((store) => movesUniformly(plan, Level.element, store))))
   );
 }
 
@@ -130,14 +147,16 @@ export function printGroups(graph: GraphEmitter, operands: readonly number[], co
   f.if();
   f.loop();
   for (let unit = 0; unit < PAIR; unit++) graph.vectors(unit, Level.element);
-  for (const store of kernel.stores) for (let unit = 0; unit < PAIR; unit++) graph.storeVector(store, unit);
+  for (const store of kernel.stores) graph.storeVectors(store, PAIR);
   for (const operand of operands) {
     const { dtype, inner: stride } = frame.operand(operand);
     if (stride !== 1) continue;
-    f.get(graph.pointer(operand));
-    f.i32(group * itemSize(dtype));
-    f.op(Op.i32Add);
-    f.set(graph.pointer(operand));
+    for (const pointer of graph.pointers(operand)) {
+      f.get(pointer);
+      f.i32(group * itemSize(dtype));
+      f.op(Op.i32Add);
+      f.set(pointer);
+    }
   }
   f.get(frame.index[inner] ?? 0);
   f.i32(group);

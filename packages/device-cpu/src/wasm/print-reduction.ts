@@ -21,7 +21,7 @@ export function reductionScratchBytes(kernel: LoopKernel | RowKernel): number {
   return Math.max(...sweeps.map(({ accumulators }) => accumulators.length)) * maxUnits * 16;
 }
 
-export function printReduction(frame: KernelFrame): void {
+export function printReduction(frame: KernelFrame): undefined {
   new ReductionPrinter(frame, true).print();
 }
 

@@ -7,6 +7,7 @@ import { splittable } from "./plan.ts";
 import { printElementwise } from "./print-elementwise.ts";
 import { printReduction, reductionScratchBytes } from "./print-reduction.ts";
 import { printRows } from "./print-rows.ts";
+import { turnAxes } from "./print-tiles.ts";
 import type { Program } from "./program.ts";
 
 /** About how many scalar instructions a call of a JavaScript math function costs. */
@@ -21,7 +22,7 @@ const importCost = 20;
 export function printKernel(kernel: LoopKernel | RowKernel): Program {
   const layout = new ArgumentLayout(kernel);
   const module = new ModuleBuilder();
-  const { printed, importCount } =
+  const { printed, importCount, turned } =
     kernel.kind === "rows" ? rowsInto(module, kernel, layout) : loopInto(module, kernel, layout);
   const sweeps = printed.kind === "rows" ? printed.sweeps : [printed];
   const nodes = sweeps.flatMap(({ body }) => body);
@@ -42,6 +43,7 @@ export function printKernel(kernel: LoopKernel | RowKernel): Program {
     faults: [...nodes, ...sweeps.flatMap(({ epilogue }) => epilogue)].some((node) => node.op === "check"),
     extent: (words, at) => product(words, at, outer),
     work: (words, at) => product(words, at, kernel.axes) * operations,
+    ...(turned === undefined ? {} : { arrange: (memory: Int32Array, at: number) => turnAxes(turned, memory, at) }),
     scratchBytes: () => Scratch.headerBytes + reductionScratchBytes(printed),
   };
 }
@@ -49,14 +51,13 @@ export function printKernel(kernel: LoopKernel | RowKernel): Program {
 function loopInto(module: ModuleBuilder, kernel: LoopKernel, layout: ArgumentLayout) {
   const printed = expandMath(kernel);
   const frame = KernelFrame.ofLoop(printed, layout, module);
-  if (printed.reduced > 0) printReduction(frame);
-  else printElementwise(frame);
-  return { printed, importCount: frame.importCount };
+  const turned = printed.reduced > 0 ? printReduction(frame) : printElementwise(frame);
+  return { printed, importCount: frame.importCount, turned };
 }
 
 function rowsInto(module: ModuleBuilder, kernel: RowKernel, layout: ArgumentLayout) {
   const printed = expandRowMath(kernel);
   const frames = KernelFrame.ofRows(printed, layout, module);
   printRows(printed, frames);
-  return { printed, importCount: frames[0]?.importCount ?? 0 };
+  return { printed, importCount: frames[0]?.importCount ?? 0, turned: undefined };
 }

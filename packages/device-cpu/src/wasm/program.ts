@@ -15,6 +15,8 @@ export interface Program {
   readonly splittable: boolean;
   /** Whether it has checks, so that the fault block must be cleared before and read after. */
   readonly faults: boolean;
+  /** Changes the argument block of a launch, once it is written, to what the code does best. `memory[at...]` is the block. */
+  readonly arrange?: (memory: Int32Array, at: number) => void;
   /** The length of the range that one launch covers (0: nothing to do). `words[at...]` are the launch's arguments. */
   extent(words: Int32Array, at: number): number;
   /** About how many scalar operations the launch takes: whether it is worth splitting. */
