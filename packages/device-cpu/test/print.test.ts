@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { LoopKernel } from "@troupe/core/device";
 import { printKernel } from "../src/wasm/print.ts";
 import { interpret, runProgram, type LaunchArguments } from "./harness.ts";
-import { copyLaunch, randomElementwise, randomReduction, type Case } from "./random-kernels.ts";
+import { copyLaunch, Random, randomElementwise, randomReduction, type Case } from "./random-kernels.ts";
 
 /** Compares all operands, bit for bit but for zeros' signs and NaN's payloads. */
 function expectSame(printed: LaunchArguments, interpreted: LaunchArguments): void {
@@ -115,6 +115,46 @@ describe("printed kernels", () => {
     const exact = count * Math.fround(0.1);
     expect(Math.abs((output[0] ?? 0) - exact) / exact).toBeLessThan(5e-6);
   });
+
+  test("a float32 extreme is NaN exactly where a NaN stands, in rows, columns and parts", () => {
+    const law = fc.property(
+      fc.record({
+        op: fc.constantFrom("max", "min"), isColumn: fc.boolean(), start: fc.constantFrom("0", "infinite"),
+        points: fc.integer({ min: 1, max: 45 }), length: fc.oneof(fc.integer({ min: 1, max: 80 }), fc.constantFrom(256, 300)),
+      }),
+      fc.integer(), fc.integer({ min: 1, max: 3 }),
+      ({ op, isColumn, start, points, length }, seed, parts) => {
+        const random = new Random(seed);
+        const init = start === "0" ? "0" : op === "max" ? "-Infinity" : "Infinity";
+        const kernel: LoopKernel = {
+          kind: "loop", name: op, axes: 2, reduced: 1,
+          inputs: [{ dtype: "float32", inner: isColumn ? "any" : 1 }],
+          outputs: [{ dtype: "float32", inner: 0, overwrites: true }], scalars: [],
+          body: [
+            { op: "load", type: "float32", index: 0 },
+            { op: "acc", type: "float32", index: 0 },
+            { op: op === "max" ? "max" : "min", type: "float32", args: random.next() < 0.5 ? [0, 1] : [1, 0] },
+          ],
+          accumulators: [{ type: "float32", init }], step: [2],
+          epilogue: [{ op: "acc", type: "float32", index: 0 }], stores: [{ output: 0, value: 0, at: "epilogue" }],
+        };
+        const array = Float32Array.from({ length: points * length }, () =>
+          random.next() < 0.5 / length ? NaN : random.next() < 0.05 ? random.pick([Infinity, -Infinity]) : random.next() - 0.5);
+        const [point, step] = isColumn ? [1, points] : [length, 1];
+        const output = new Float32Array(points);
+        runProgram(printKernel(kernel), {
+          sizes: [points, length],
+          operands: [{ array, offset: 0, strides: [point, step] }, { array: output, offset: 0, strides: [1, 0] }],
+        }, parts);
+        const wanted = Array.from(output, (_, k) => {
+          const own = Array.from({ length }, (__, i) => array[k * point + i * step] ?? 0);
+          return Math[op === "max" ? "max" : "min"](Number(init), ...own);
+        });
+        expect([...output]).toEqual(wanted);
+      },
+    );
+    expect(() => fc.assert(law, { numRuns: 200 })).not.toThrow();
+  }, 30_000);
 
   test("a small kernel is printed in a fraction of a millisecond", () => {
     const { kernel } = randomElementwise(1);

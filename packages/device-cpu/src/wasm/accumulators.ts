@@ -19,6 +19,16 @@ export interface Partials {
   readonly vectors: readonly (readonly number[])[];
 }
 
+/** A step that takes the greater or lesser of an accumulator and a value, and keeps NaNs apart. */
+export interface ExtremeStep {
+  /** The accumulator. */
+  readonly index: number;
+  readonly value: number;
+  readonly greatest: boolean;
+  /** The local with the lanes in which a vector has met a NaN. */
+  readonly notNumbers: (unit: number) => number;
+}
+
 /** Partial results of a block, of a block of blocks, and in all. */
 export type Levels = readonly [Partials, Partials, Partials];
 
@@ -58,6 +68,8 @@ export class Accumulators {
   readonly #f: FunctionBuilder;
   readonly #kernel: LoopKernel;
   readonly #monoids: readonly Monoid[] | undefined;
+  /** For vectors of a group the lanes in which a float32 extreme has met a NaN, by accumulator. */
+  #notNumbers: readonly (readonly number[])[] = [];
   /** Whether there is a float32 sum, so that elements are taken in blocks. */
   readonly blocked: boolean;
   /** The scalar locals of the results. */
@@ -88,8 +100,19 @@ export class Accumulators {
     return monoid;
   }
 
-  /** Scalar and vector totals; `units` vectors of each. */
-  vectorTotals(units: number): Partials {
+  /** Whether NaNs are kept beside an accumulator: one comparison a vector, where an extreme that passes them on takes eight. */
+  #isExtreme(index: number): boolean {
+    const monoid = this.#monoids?.[index];
+    return (monoid === "max" || monoid === "min") && this.#type(index) === "float32";
+  }
+
+  /**
+   * Vector totals of `units` vectors each.
+   * @param apart whether lanes of different vectors are different points
+   */
+  vectorTotals(units: number, apart: boolean): Partials {
+    this.#notNumbers = Array.from({ length: apart ? units : Math.min(units, 2) }, () =>
+      this.totals.map((_, index) => (this.#isExtreme(index) ? this.#f.local(Type.v128) : -1)));
     return { scalars: [], vectors: Array.from({ length: units }, () => this.totals.map(() => this.#f.local(Type.v128))) };
   }
 
@@ -120,6 +143,13 @@ export class Accumulators {
 
   /** Gives vector totals the identity, or the accumulators' initial values. */
   initialiseVectors(totals: Partials, from: "identity" | "initial"): void {
+    for (const unit of this.#notNumbers) {
+      for (const [index, local] of unit.entries()) {
+        if (!this.#isExtreme(index)) continue;
+        this.#frame.constant(0);
+        this.#f.set(local);
+      }
+    }
     for (const unit of totals.vectors) {
       for (const [index, local] of unit.entries()) {
         if (from === "identity") this.#frame.constant(identityBits(this.#monoid(index), this.#type(index)));
@@ -130,6 +160,70 @@ export class Accumulators {
         this.#f.set(local);
       }
     }
+  }
+
+  /** The steps of a graph in lanes that are float32 extremes, which `vectors` then prints as such. */
+  extremeSteps(): ReadonlyMap<number, ExtremeStep> {
+    const steps = new Map<number, ExtremeStep>();
+    for (const [index, id] of this.#kernel.step.entries()) {
+      const node = this.#kernel.body[id];
+      if (!this.#isExtreme(index) || node === undefined || !("args" in node)) continue;
+      const [value = 0] = node.args.filter((argument) => this.#kernel.body[argument]?.op !== "acc");
+      const locals = this.#notNumbers.map((unit) => unit[index] ?? 0);
+      steps.set(id, { index, value, greatest: node.op === "max", notNumbers: (unit) => locals[unit % locals.length] ?? 0 });
+    }
+    return steps;
+  }
+
+  /** Makes NaN of the lanes that have met one. */
+  #markNaNs({ vectors }: Partials): void {
+    for (const [unit, locals] of this.#notNumbers.entries()) {
+      for (const [index, notNumbers] of locals.entries()) {
+        const total = vectors[unit]?.[index];
+        if (total !== undefined && this.#isExtreme(index)) this.#into(total, notNumbers, Simd.or);
+      }
+    }
+  }
+
+  /**
+   * Brings a float32 extreme and its NaNs into the first lane of a vector, without a branch. They pass through scratch in pairs:
+   * neighbouring stores are where V8 starts to look for vectors to fuse.
+   */
+  #joinExtremes(index: number, vectors: readonly (readonly number[])[], offset: number): number {
+    const join = this.#monoid(index) === "max" ? Simd.f32x4Pmax : Simd.f32x4Pmin;
+    const totals = vectors.map((unit) => unit[index] ?? 0);
+    for (let count = totals.length; count > 2; count /= 2) {
+      for (let i = 0; i < count / 2; i++) this.#into(totals[i] ?? 0, totals[i + count / 2] ?? 0, join);
+    }
+    this.#stash(totals.slice(0, 2), offset);
+    this.#stash(this.#notNumbers.map((unit) => unit[index] ?? 0), offset + 32);
+    const [total = 0, notNumbers = 0] = totals;
+    for (const [local, from, into] of [[total, offset, join], [notNumbers, offset + 32, Simd.or]] as const) {
+      for (const half of [0, 16]) {
+        this.#f.get(this.#frame.scratch);
+        this.#f.simdMemory(Simd.load, from + half);
+      }
+      this.#f.simd(into);
+      this.#f.set(local);
+      for (const [a, b, c, d] of [[2, 3, 0, 1], [1, 0, 3, 2]] as const) {
+        this.#f.get(local);
+        this.#f.get(local);
+        this.#f.get(local);
+        this.#f.shuffle32(a, b, c, d);
+        this.#f.simd(into);
+        this.#f.set(local);
+      }
+    }
+    this.#into(total, notNumbers, Simd.or);
+    return total;
+  }
+
+  /** `into = into op from`, in lanes. */
+  #into(into: number, from: number, op: typeof Simd.or | typeof Simd.f32x4Pmax | typeof Simd.f32x4Pmin): void {
+    this.#f.get(into);
+    this.#f.get(from);
+    this.#f.simd(op);
+    this.#f.set(into);
   }
 
   /** Sets the sums of a new block to 0. */
@@ -207,6 +301,14 @@ export class Accumulators {
   /** Joins the lanes of all vector totals, in a fixed tree, into the scalar totals. `offset`: bytes from the scratch's start. */
   joinLanes({ vectors }: Partials, offset: number): void {
     for (const index of this.totals.keys()) {
+      if (this.#isExtreme(index)) {
+        const total = this.#joinExtremes(index, vectors, offset);
+        this.#joinScalars(index, this.totals[index] ?? 0, () => {
+          this.#f.get(total);
+          this.#f.simdLane(Simd.f32x4ExtractLane, 0);
+        });
+        continue;
+      }
       const locals = vectors.map((unit) => unit[index] ?? 0);
       let count = locals.length;
       for (; count > 2; count /= 2) {
@@ -219,11 +321,11 @@ export class Accumulators {
     }
   }
 
-  /** Stores the lanes of every accumulator to scratch, one after the other. */
-  stash({ vectors }: Partials, offset: number): void {
+  /** Stores the lanes of every accumulator to scratch, with room for `units` vectors each. */
+  stash(totals: Partials, units: number, offset: number): void {
+    this.#markNaNs(totals);
     for (const index of this.totals.keys()) {
-      const bytes = 16 * vectors.length;
-      this.#stash(vectors.map((unit) => unit[index] ?? 0), offset + index * bytes);
+      this.#stash(totals.vectors.map((unit) => unit[index] ?? 0), offset + index * 16 * units);
     }
   }
 

@@ -1,5 +1,6 @@
 /** Prints the values of one graph of a kernel, as scalars or in lanes, at the places that its printer chooses. */
 import { InternalError, itemSize, type DType, type Node, type Store } from "@troupe/core/device";
+import type { ExtremeStep } from "./accumulators.ts";
 import { faultCodes, Scratch } from "./arguments.ts";
 import { Op, Simd, Type } from "./assembler.ts";
 import type { KernelFrame } from "./frame.ts";
@@ -16,6 +17,8 @@ export class GraphEmitter {
   /** The accumulators: scalar locals, and for each vector of a group its v128 locals. */
   readonly accumulators: number[] = [];
   readonly vectorAccumulators: number[][] = [];
+  /** Steps that `vectors` prints as extremes that keep NaNs apart. */
+  extremeSteps: ReadonlyMap<number, ExtremeStep> = new Map();
   readonly #scalars: number[] = [];
   readonly #splats: number[] = [];
   readonly #vectors: number[][] = [];
@@ -290,9 +293,27 @@ export class GraphEmitter {
         f.simd(Simd.i32x4Splat);
         this.frame.laneNumbers();
         f.simd(Simd.i32x4Add);
-      } else emitVector(f, node, source);
+      } else if (!this.#extreme(id, unit)) emitVector(f, node, source);
       f.set(this.vectorLocal(id, unit));
     }
+  }
+
+  /** Pushes an extreme of an accumulator that is never NaN, and notes where the value is; false where the step is none. */
+  #extreme(id: number, unit: number): boolean {
+    const step = this.extremeSteps.get(id);
+    if (step === undefined) return false;
+    const { f } = this.frame;
+    const notNumbers = step.notNumbers(unit);
+    f.get(notNumbers);
+    this.pushVector(step.value, unit);
+    this.pushVector(step.value, unit);
+    f.simd(Simd.f32x4Ne);
+    f.simd(Simd.or);
+    f.set(notNumbers);
+    f.get(this.vectorAccumulators[unit]?.[step.index] ?? 0);
+    this.pushVector(step.value, unit);
+    f.simd(step.greatest ? Simd.f32x4Pmax : Simd.f32x4Pmin);
+    return true;
   }
 
   /**

@@ -1,13 +1,17 @@
 /** Reductions in lanes along the last axis that remains: each lane reduces a point of its own, in the scalar way's order. */
 import { itemSize } from "@troupe/core/device";
+import type { Partials } from "./accumulators.ts";
 import { Scratch } from "./arguments.ts";
 import { Op, Simd, Type } from "./assembler.ts";
 import type { GraphEmitter } from "./emit.ts";
 import type { KernelFrame } from "./frame.ts";
 import { Level } from "./plan.ts";
-import { unitsFor, type ReductionNest } from "./reduction-nest.ts";
+import { maxUnits, unitsFor, type ReductionNest } from "./reduction-nest.ts";
 import { emitLoad } from "./scalar.ts";
 import { emitSplat, emitVectorLoad } from "./vector.ts";
+
+/** Vectors side by side where columns are few. */
+const narrow = 2;
 
 /**
  * `begin` prints the way in lanes beside the scalar way, which `end` closes; then follows the point's epilogue, and `next` repeats
@@ -28,11 +32,11 @@ export function columnPrinter(nest: ReductionNest, graph: GraphEmitter, position
   const { f, index, size, layout } = frame;
   const { outer } = nest.axes;
   const axis = outer.at(-1) ?? 0;
-  const units = unitsFor(graph.plan, frame.kernel, 4);
-  const tile = 4 * units;
-  const totals = accumulators.vectorTotals(units);
+  const units = unitsFor(graph.plan, frame.kernel, maxUnits);
+  const totals = accumulators.vectorTotals(units, true);
   const levels = accumulators.levelsOf(totals);
   graph.vectorAccumulators.push(...levels[0].vectors.map((unit) => [...unit]));
+  graph.extremeSteps = accumulators.extremeSteps();
   graph.scalars(Level.launch);
   graph.splats(Level.launch, Level.run, []);
   const steps = nest.steps(graph);
@@ -53,39 +57,46 @@ export function columnPrinter(nest: ReductionNest, graph: GraphEmitter, position
   const lanes = f.local(Type.i32);
   const lane = f.local(Type.i32);
 
-  const begin = (): void => {
+  /** The way in lanes over `own` vectors, where so many columns are left. */
+  const way = (own: number): void => {
     f.get(possible);
     for (const [end, start] of [[size[axis] ?? 0, index[axis] ?? 0], [frame.end, position]] as const) {
       f.get(end);
       f.get(start);
       f.op(Op.i32Sub);
-      f.i32(tile);
+      f.i32(4 * own);
       f.op(Op.i32GeU);
       f.op(Op.i32And);
     }
     f.if();
-    accumulators.initialiseVectors(totals, "initial");
+    const part = (partials: Partials): Partials => ({ scalars: [], vectors: partials.vectors.slice(0, own) });
+    const [block, middle, all] = levels;
+    accumulators.initialiseVectors(part(totals), "initial");
     nest.forEachRun(() => {
       nest.startRun(graph);
-      nest.blocks(true, graph, levels, () => {
-        printLeaves(frame, graph, contiguous, units, axis);
-        for (let unit = 0; unit < units; unit++) {
+      nest.blocks(true, graph, [part(block), part(middle), part(all)], () => {
+        printLeaves(frame, graph, contiguous, own, axis);
+        for (let unit = 0; unit < own; unit++) {
           graph.vectors(unit, Level.run, ({ op }) => op === "load" || op === "axis");
         }
-        for (let unit = 0; unit < units; unit++) accumulators.step(graph, unit);
+        for (let unit = 0; unit < own; unit++) accumulators.step(graph, unit);
         nest.advance(steps);
       });
     });
-    accumulators.stash(totals, Scratch.headerBytes);
-    for (const level of levels) accumulators.forgetVectors(level);
-    f.i32(tile);
+    accumulators.stash(part(totals), units, Scratch.headerBytes);
+    for (const level of levels) accumulators.forgetVectors(part(level));
+    f.i32(4 * own);
     f.set(lanes);
     f.else();
+  };
+  const ways = units > narrow ? [units, narrow] : [units];
+  const begin = (): void => {
+    for (const own of ways) way(own);
     f.i32(1);
     f.set(lanes);
   };
   const end = (): void => {
-    f.end();
+    for (let open = ways.length; open > 0; open--) f.end();
     f.i32(0);
     f.set(lane);
     f.loop();

@@ -20,9 +20,10 @@ export function rowPrinter(nest: ReductionNest, graph: GraphEmitter): RowPrinter
   const { inner } = nest.axes;
   const units = unitsFor(graph.plan, frame.kernel, maxUnits);
   const group = 4 * units;
-  const totals = accumulators.vectorTotals(units);
+  const totals = accumulators.vectorTotals(units, false);
   const levels = accumulators.levelsOf(totals);
   graph.vectorAccumulators.push(...levels[0].vectors.map((unit) => [...unit]));
+  graph.extremeSteps = accumulators.extremeSteps();
   const rest = f.local(Type.i32);
   const whenWide = (print: () => void): void => {
     f.get(size[inner] ?? 0);
