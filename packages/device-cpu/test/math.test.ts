@@ -1,6 +1,8 @@
 /** The float32 functions of printed kernels are accurate. */
 import { describe, expect, test } from "vitest";
+import { nn, tensor } from "@troupe/core";
 import { erf, type BinaryOp, type LoopKernel, type UnaryOp } from "@troupe/core/device";
+import { cpu } from "../src/index.ts";
 import { printKernel } from "../src/wasm/print.ts";
 import { runProgram } from "./harness.ts";
 import { Random } from "./random-kernels.ts";
@@ -113,5 +115,20 @@ describe("float32 functions", () => {
       }
     }
     expect(worst, `at ${where}`).toBeLessThanOrEqual(2);
+  });
+
+  test("gelu's distribution is within 2e-7, and 0 or 1 where nothing else is left", async () => {
+    const device = cpu({ threads: 1 });
+    const x = samples(-8, 8, 60_000, 3);
+    const y = await nn.functional.gelu(tensor(x, { device })).data();
+    for (const [i, value] of x.entries()) {
+      const seen = Number(y[i]);
+      const exact = value * 0.5 * (1 + erf(value * Math.SQRT1_2));
+      const isFar = Math.abs(value) > 5.5;
+      const wanted = isFar && Number.isFinite(value) ? Math.max(value, 0) : exact;
+      if (Number.isNaN(wanted) ? Number.isNaN(seen) : seen === wanted) continue;
+      if (isFar || !(Math.abs(seen - exact) <= 2e-7 * Math.abs(value) + 2 ** -149)) expect(`gelu(${value}) = ${seen}`).toBe(exact);
+    }
+    await device.close();
   });
 });

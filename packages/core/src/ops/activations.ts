@@ -1,5 +1,7 @@
 /** Smooth activation functions: exponential units, sigmoid units, gates (rectifiers are in rectifiers.ts). */
 import { ValueError } from "../errors.ts";
+import { Expr } from "../kernel/build.ts";
+import { normalDistribution } from "../kernel/math.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
@@ -50,12 +52,18 @@ export function selu(x: Tensor, ...args: Optional<[inplace: boolean]>): Tensor {
 
 // --- smooth units ----------------------------------------------------------------------------------------------------
 
+/** The normal distribution function. */
+function normal(x: Algebra): Algebra {
+  if (x instanceof Expr && x.type === "float32") return normalDistribution(x);
+  return x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
+}
+
 const geluOp = defineElementwise("gelu", {
-  kernel: (x) => x.mul(0.5).mul(x.mul(Math.SQRT1_2).erf().add(1)),
+  kernel: (x) => x.mul(normal(x) as Expr),
   refuses: floatsOnly,
   grad: {
     a: fused("geluBackward", "a", (g, x) => {
-      const below = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
+      const below = normal(x);
       const density = x
         .square()
         .mul(-0.5)

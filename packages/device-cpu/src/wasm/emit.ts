@@ -54,10 +54,21 @@ export class GraphEmitter {
     return (this.#pointers[operand] ??= this.frame.f.local(Type.i32));
   }
 
-  /** An operand's pointers: to the current element, and to those that indirect terms moved. */
+  /** An operand's pointers that are in use: to the current element, and to those that indirect terms moved. */
   pointers(operand: number): readonly number[] {
     const moved = [...this.#moved.values()].filter((one) => one.operand === operand);
-    return [this.pointer(operand), ...moved.map(({ pointer }) => pointer)];
+    const { inputs, stores } = this.frame.kernel;
+    const uses = operand < inputs.length
+      ? this.plan.nodes.filter((node, id) =>
+          node.op === "load" && node.index === operand && this.plan.live[id] === true && this.plan.levels[id] === Level.element)
+      : stores.filter(({ output }) => inputs.length + output === operand);
+    const pointers = moved.map(({ pointer }) => pointer);
+    return uses.length > moved.length ? [this.pointer(operand), ...pointers] : pointers;
+  }
+
+  /** Whether a value names the index along `axis`. */
+  counts(axis: number): boolean {
+    return this.plan.nodes.some((node, id) => node.op === "axis" && node.index === axis && this.plan.live[id] === true);
   }
 
   /** Moves, for a run, what its indirect terms move alike: a row that an index names is then read like any other. */
@@ -327,7 +338,7 @@ export class GraphEmitter {
     }
   }
 
-  /** Stores the lanes of a value, in `units` vectors side by side. */
+  /** Stores the lanes of a value, in `units` vectors side by side (an even number). */
   storeVectors(store: Store, units: number): void {
     const { frame } = this;
     const { f } = frame;
@@ -338,7 +349,9 @@ export class GraphEmitter {
     if (store.combine !== undefined) {
       for (let unit = 0; unit < units; unit++) combined.push(this.#combinedVector(store, operand, unit, vectorBytes));
     }
-    for (let unit = 0; unit < units; unit++) {
+    for (let k = 0; k < units; k++) {
+      // The upper half of a pair first: V8 puts a fused store where the second was, and leaves a lower half before it standing.
+      const unit = k ^ 1;
       this.#address(store, operand, store.indirect);
       const lanes = combined[unit];
       if (lanes === undefined) this.pushVector(store.value, unit);

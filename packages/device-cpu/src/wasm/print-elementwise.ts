@@ -1,6 +1,6 @@
 /** Kernels without reduction axes: rows along the innermost axis, in pairs of vectors where operands allow. */
 import { itemSize } from "@troupe/core/device";
-import { Op, Type } from "./assembler.ts";
+import { type FunctionBuilder, Op, Type } from "./assembler.ts";
 import { GraphEmitter } from "./emit.ts";
 import type { KernelFrame } from "./frame.ts";
 import { Level, movesUniformly, planGraph, runsInLanes, storeRoots } from "./plan.ts";
@@ -9,6 +9,8 @@ import { fitsLanes } from "./vector.ts";
 
 /** Vectors computed, then stored, side by side: what V8 can fuse into 256-bit instructions. */
 const PAIR = 2;
+/** As many where a body is short, so that counting costs less than what is counted. */
+const SHORT = { units: 8, work: 3 } as const;
 
 /** @returns what the launch may turn axes by, where there is a way in tiles */
 export function printElementwise(frame: KernelFrame): TurnedAxes | undefined {
@@ -91,12 +93,7 @@ export function printElementwise(frame: KernelFrame): TurnedAxes | undefined {
   graph.scalars(Level.element);
   for (const store of kernel.stores) graph.store(store);
   for (const [k, operand] of operands.entries()) for (const pointer of graph.pointers(operand)) steps[k]?.(pointer);
-  if (inner >= 0) {
-    f.get(frame.index[inner] ?? 0);
-    f.i32(1);
-    f.op(Op.i32Add);
-    f.set(frame.index[inner] ?? 0);
-  }
+  if (graph.counts(inner)) increase(f, frame.index[inner] ?? 0, 1);
   f.get(count);
   f.i32(1);
   f.op(Op.i32Sub);
@@ -140,36 +137,39 @@ export function printGroups(graph: GraphEmitter, operands: readonly number[], co
   const { frame } = graph;
   const { f, kernel } = frame;
   const inner = kernel.axes - 1;
-  const group = 4 * PAIR;
-  f.get(count);
-  f.i32(group);
-  f.op(Op.i32GeU);
-  f.if();
-  f.loop();
-  for (let unit = 0; unit < PAIR; unit++) graph.vectors(unit, Level.element);
-  for (const store of kernel.stores) graph.storeVectors(store, PAIR);
-  for (const operand of operands) {
-    const { dtype, inner: stride } = frame.operand(operand);
-    if (stride !== 1) continue;
-    for (const pointer of graph.pointers(operand)) {
-      f.get(pointer);
-      f.i32(group * itemSize(dtype));
-      f.op(Op.i32Add);
-      f.set(pointer);
+  const { plan } = graph;
+  const work = plan.nodes.filter((_, id) => plan.live[id] === true && plan.levels[id] === Level.element).length;
+  for (const units of work <= SHORT.work ? [SHORT.units, PAIR] : [PAIR]) {
+    const group = 4 * units;
+    f.get(count);
+    f.i32(group);
+    f.op(Op.i32GeU);
+    f.if();
+    f.loop();
+    for (let unit = 0; unit < units; unit++) graph.vectors(unit, Level.element);
+    for (const store of kernel.stores) graph.storeVectors(store, units);
+    for (const operand of operands) {
+      const { dtype, inner: stride } = frame.operand(operand);
+      if (stride !== 1) continue;
+      for (const pointer of graph.pointers(operand)) increase(f, pointer, group * itemSize(dtype));
     }
+    if (graph.counts(inner)) increase(f, frame.index[inner] ?? 0, group);
+    graph.forgetVectors();
+    f.get(count);
+    f.i32(group);
+    f.op(Op.i32Sub);
+    f.tee(count);
+    f.i32(group);
+    f.op(Op.i32GeU);
+    f.branchIf(0);
+    f.end();
+    f.end();
   }
-  f.get(frame.index[inner] ?? 0);
-  f.i32(group);
+}
+
+function increase(f: FunctionBuilder, local: number, by: number): void {
+  f.get(local);
+  f.i32(by);
   f.op(Op.i32Add);
-  f.set(frame.index[inner] ?? 0);
-  graph.forgetVectors();
-  f.get(count);
-  f.i32(group);
-  f.op(Op.i32Sub);
-  f.tee(count);
-  f.i32(group);
-  f.op(Op.i32GeU);
-  f.branchIf(0);
-  f.end();
-  f.end();
+  f.set(local);
 }
