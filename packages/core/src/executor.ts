@@ -33,4 +33,5 @@ export type { ContractOp } from "./ops/kinds/contract.ts";
 export type { ConvolutionOp } from "./ops/kinds/convolution.ts";
 export { viewOf, type AdjointAttrs, type ViewMap, type ViewOp } from "./ops/kinds/view.ts";
 export type { NllAttrs } from "./ops/nll.ts";
+export { repeatedDims, type NormalizeAttrs, type WeightAttrs } from "./ops/normalize.ts";
 export { diagonalOp, selectOp, sliceOp, unfoldOp } from "./ops/parts.ts";

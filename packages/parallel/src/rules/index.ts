@@ -27,6 +27,7 @@ import {
 import { contractRule, convolutionRule } from "./contract.ts";
 import { elementwiseRule } from "./elementwise.ts";
 import { generateRule } from "./generate.ts";
+import { normalizeInputRule, normalizeWeightRule } from "./normalize.ts";
 import { reduceRule } from "./reduce.ts";
 import type { Rule } from "./rule.ts";
 import { aroundRule, reshapeRule, viewRule } from "./view.ts";
@@ -60,6 +61,8 @@ const stated: Readonly<Record<string, Rule>> = {
   crossEntropy: crossEntropyRule,
   crossEntropyBackward: crossEntropyBackwardRule,
   nllSpread: nllSpreadRule,
+  normalizeInput: normalizeInputRule,
+  normalizeWeight: normalizeWeightRule,
 };
 
 function derived(op: Op<never>): Rule | undefined {
