@@ -32,6 +32,8 @@ export interface ExtremeStep {
 /** Partial results of a block, of a block of blocks, and in all. */
 export type Levels = readonly [Partials, Partials, Partials];
 
+type Combine = NonNullable<LoopKernel["combine"]>;
+
 const INT32_MIN = -0x80000000;
 const INT32_MAX = 0x7fffffff;
 
@@ -141,7 +143,10 @@ export class Accumulators {
     }
   }
 
-  /** Gives vector totals the identity, or the accumulators' initial values. */
+  /**
+   * Gives vector totals the identity, or the accumulators' initial values. Partial results that the kernel joins by itself start from
+   * the latter.
+   */
   initialiseVectors(totals: Partials, from: "identity" | "initial"): void {
     for (const unit of this.#notNumbers) {
       for (const [index, local] of unit.entries()) {
@@ -152,7 +157,7 @@ export class Accumulators {
     }
     for (const unit of totals.vectors) {
       for (const [index, local] of unit.entries()) {
-        if (from === "identity") this.#frame.constant(identityBits(this.#monoid(index), this.#type(index)));
+        if (from === "identity" && this.#monoids !== undefined) this.#frame.constant(identityBits(this.#monoid(index), this.#type(index)));
         else {
           emitConstant(this.#f, this.#type(index), this.#kernel.accumulators[index]?.init ?? "0");
           emitSplat(this.#f, this.#type(index));
@@ -300,6 +305,11 @@ export class Accumulators {
 
   /** Joins the lanes of all vector totals, in a fixed tree, into the scalar totals. `offset`: bytes from the scratch's start. */
   joinLanes({ vectors }: Partials, offset: number): void {
+    const { combine } = this.#kernel;
+    if (combine !== undefined) {
+      this.#combineLanes(combine, vectors, offset);
+      return;
+    }
     for (const index of this.totals.keys()) {
       if (this.#isExtreme(index)) {
         const total = this.#joinExtremes(index, vectors, offset);
@@ -319,6 +329,75 @@ export class Accumulators {
         this.#joinScalars(index, this.totals[index] ?? 0, () => this.#fromScratch(index, offset + 4 * lane));
       }
     }
+  }
+
+  /** As `joinLanes`, by what the kernel says. */
+  #combineLanes(combine: Combine, vectors: readonly (readonly number[])[], offset: number): void {
+    const f = this.#f;
+    const [first = []] = vectors;
+    for (let count = vectors.length; count > 1; count /= 2) {
+      for (let i = 0; i < count / 2; i++) this.#combineVectors(combine, vectors[i] ?? [], vectors[i + count / 2] ?? []);
+    }
+    for (const [index, local] of first.entries()) this.#stash([local], offset + 16 * index);
+    const others = this.totals.map((_, index) => f.local(valueType(this.#type(index))));
+    for (let lane = 0; lane < 4; lane++) {
+      for (const [index, other] of others.entries()) {
+        this.#fromScratch(index, offset + 16 * index + 4 * lane);
+        f.set(other);
+      }
+      this.#combineScalars(combine, others);
+    }
+  }
+
+  /** `into = combine(into, from)`, a vector of lanes each. */
+  #combineVectors({ body, out }: Combine, into: readonly number[], from: readonly number[]): void {
+    const f = this.#f;
+    const lanes: number[] = [];
+    const push = (id: number): void => {
+      const node = body[id];
+      if (node?.op === "const") {
+        emitConstant(f, node.type, node.value);
+        emitSplat(f, node.type);
+      } else if (node?.op === "acc") f.get(into[node.index] ?? 0);
+      else if (node?.op === "other") f.get(from[node.index] ?? 0);
+      else f.get(lanes[id] ?? 0);
+    };
+    const pushScalar = (): void => {
+      throw new InternalError("no scalar joins lanes");
+    };
+    const source = { nodes: body, push, pushScalar, constant: (bits: number) => this.#frame.constant(bits) };
+    for (const [id, node] of body.entries()) {
+      if (!("args" in node)) continue;
+      emitVector(f, node, source);
+      f.set((lanes[id] = f.local(Type.v128)));
+    }
+    for (const id of out) push(id);
+    for (let index = out.length - 1; index >= 0; index--) f.set(into[index] ?? 0);
+  }
+
+  /** `totals = combine(totals, others)`. */
+  #combineScalars({ body, out }: Combine, others: readonly number[]): void {
+    const f = this.#f;
+    const locals: number[] = [];
+    const push = (id: number): void => {
+      const node = body[id];
+      if (node?.op === "const") emitConstant(f, node.type, node.value);
+      else if (node?.op === "acc") f.get(this.totals[node.index] ?? 0);
+      else if (node?.op === "other") f.get(others[node.index] ?? 0);
+      else f.get(locals[id] ?? 0);
+    };
+    for (const [id, node] of body.entries()) {
+      if (!("args" in node)) continue;
+      emitScalar(f, node, {
+        nodes: body,
+        push,
+        imported: (name) => this.#frame.imported(name),
+        integerPower: (width) => this.#frame.integerPower(width),
+      });
+      f.set((locals[id] = f.local(valueType(node.type))));
+    }
+    for (const id of out) push(id);
+    for (let index = out.length - 1; index >= 0; index--) f.set(this.totals[index] ?? 0);
   }
 
   /** Stores the lanes of every accumulator to scratch, with room for `units` vectors each. */

@@ -1,6 +1,6 @@
 /** What a printer must know about a kernel before it prints: what changes where, what runs in lanes, how it may be split. */
 import type { LoopKernel, Node, Store } from "@troupe/core/device";
-import { vectorizable } from "./vector.ts";
+import { fitsLanes, vectorizable } from "./vector.ts";
 
 /** How often a value must be computed: once a launch, once for every run along the innermost axis, or for every element. */
 export const Level = { launch: 0, run: 1, element: 2 } as const;
@@ -114,6 +114,16 @@ export function monoidsOf(kernel: LoopKernel): readonly Monoid[] | undefined {
     result.push(monoid);
   }
   return result;
+}
+
+/** Whether partial results join in lanes: by monoids, or by a `combine` that is plain arithmetic on both sides. */
+export function joinsInLanes(kernel: LoopKernel): boolean {
+  if (kernel.combine === undefined) return monoidsOf(kernel) !== undefined;
+  const { body } = kernel.combine;
+  return !kernel.stores.some(({ at }) => at === "body") && body.every((node) => {
+    if (node.op === "acc" || node.op === "other" || node.op === "const") return fitsLanes(node.type);
+    return "args" in node && vectorizable(node, body, () => false);
+  });
 }
 
 /** Whether parts of the non-reduced range may run in any order: no two points write, or read and write, one element. */

@@ -9,7 +9,7 @@ import { Accumulators, type Levels } from "./accumulators.ts";
 import { Op, Type } from "./assembler.ts";
 import { GraphEmitter } from "./emit.ts";
 import type { KernelFrame } from "./frame.ts";
-import { Level, monoidsOf, planGraph, runsInLanes, storeRoots } from "./plan.ts";
+import { joinsInLanes, Level, monoidsOf, planGraph, runsInLanes, storeRoots } from "./plan.ts";
 import { columnPrinter } from "./reduction-columns.ts";
 import { maxUnits, reductionAxes, ReductionNest } from "./reduction-nest.ts";
 import { rowPrinter, type RowPrinter } from "./reduction-rows.ts";
@@ -62,7 +62,7 @@ export class ReductionPrinter {
     const fits = kernel.accumulators.every(({ type }) => fitsLanes(type));
     const stores = kernel.stores.some(({ at }) => at === "body");
     this.#lanes =
-      monoids !== undefined && fits &&
+      joinsInLanes(kernel) && fits &&
       runsInLanes(this.#body.plan, Level.element, (operand) => kernel.inputs[operand]?.inner === 1);
     const columnPlan = planGraph(kernel, kernel.body, roots, this.#outer.at(-1) ?? -1, false);
     if (columns && !this.#lanes && !stores && fits && this.#outer.length > 0 && runsInLanes(columnPlan, Level.run, () => true)) {
