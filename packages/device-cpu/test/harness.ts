@@ -111,7 +111,8 @@ function roundHalfToEven(x: number): number {
   const floor = Math.floor(x);
   const part = x - floor;
   if (part !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
+  const even = floor % 2 === 0 ? floor : floor + 1;
+  return even === 0 && x < 0 ? -0 : even;
 }
 
 function modulo(x: number, y: number): number {

@@ -18,7 +18,7 @@ import { fitsLanes } from "./vector.ts";
 /** Scratch that lanes pass through on their way to scalars. */
 export function reductionScratchBytes(kernel: LoopKernel | RowKernel): number {
   const sweeps = kernel.kind === "rows" ? kernel.sweeps : [kernel];
-  return Math.max(...sweeps.map(({ accumulators }) => accumulators.length)) * maxUnits * 16;
+  return Math.max(...sweeps.map(({ accumulators }) => accumulators.length)) * maxUnits.columns * 16;
 }
 
 export function printReduction(frame: KernelFrame): undefined {

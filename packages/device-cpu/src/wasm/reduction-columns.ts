@@ -11,7 +11,7 @@ import { emitLoad } from "./scalar.ts";
 import { emitSplat, emitVectorLoad } from "./vector.ts";
 
 /** Vectors side by side where columns are few. */
-const narrow = 2;
+const narrow = [4, 2];
 
 /**
  * `begin` prints the way in lanes beside the scalar way, which `end` closes; then follows the point's epilogue, and `next` repeats
@@ -32,7 +32,7 @@ export function columnPrinter(nest: ReductionNest, graph: GraphEmitter, position
   const { f, index, size, layout } = frame;
   const { outer } = nest.axes;
   const axis = outer.at(-1) ?? 0;
-  const units = unitsFor(graph.plan, frame.kernel, maxUnits);
+  const units = unitsFor(graph.plan, frame.kernel, maxUnits.columns);
   const totals = accumulators.vectorTotals(units, true);
   const levels = accumulators.levelsOf(totals);
   graph.vectorAccumulators.push(...levels[0].vectors.map((unit) => [...unit]));
@@ -89,7 +89,7 @@ export function columnPrinter(nest: ReductionNest, graph: GraphEmitter, position
     f.set(lanes);
     f.else();
   };
-  const ways = units > narrow ? [units, narrow] : [units];
+  const ways = [units, ...narrow.filter((own) => own < units)];
   const begin = (): void => {
     for (const own of ways) way(own);
     f.i32(1);

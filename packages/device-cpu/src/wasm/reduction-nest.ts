@@ -18,16 +18,19 @@ export function reductionAxes({ axes, reduced }: LoopKernel): ReductionAxes {
   return { outer: all.slice(0, axes - reduced), middle: all.slice(axes - reduced, -1), inner: axes - 1 };
 }
 
-/** Vectors side by side, at most. */
-export const maxUnits = 8;
+/** Vectors side by side at most: along the innermost axis, and along the last that remains. */
+export const maxUnits = { rows: 8, columns: 16 } as const;
 
-/** Vectors side by side: many for short steps, which wait for each other otherwise; few where registers run short. */
+/**
+ * Vectors side by side: many for short steps, which wait for each other (or, in columns, for a few lines of every row, which no
+ * prefetcher foresees); few where registers run short.
+ */
 export function unitsFor(plan: GraphPlan, kernel: LoopKernel, most: number): number {
   let work = kernel.accumulators.length - 1;
   for (const [id, node] of plan.nodes.entries()) {
     if (plan.live[id] === true && plan.levels[id] !== Level.launch && node.op !== "acc") work += 1;
   }
-  return Math.min(most, work <= 3 ? 8 : work <= 8 ? 4 : 2);
+  return Math.min(most, work <= 3 ? most : work <= 8 ? 4 : 2);
 }
 
 /** Prints the loops over what a point reduces, for any of the ways through it. */

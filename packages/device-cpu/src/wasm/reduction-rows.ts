@@ -18,7 +18,7 @@ export function rowPrinter(nest: ReductionNest, graph: GraphEmitter): RowPrinter
   const { frame, accumulators } = nest;
   const { f, index, size } = frame;
   const { inner } = nest.axes;
-  const units = unitsFor(graph.plan, frame.kernel, maxUnits);
+  const units = unitsFor(graph.plan, frame.kernel, maxUnits.rows);
   const group = 4 * units;
   const totals = accumulators.vectorTotals(units, false);
   const levels = accumulators.levelsOf(totals);
