@@ -1,7 +1,7 @@
 /** Smooth activation functions: exponential units, sigmoid units, gates (rectifiers are in rectifiers.ts). */
 import { ValueError } from "../errors.ts";
 import { Expr } from "../kernel/build.ts";
-import { normalDistribution } from "../kernel/math.ts";
+import { normalDensity, normalDistribution } from "../kernel/math.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameters } from "../arguments.ts";
@@ -58,18 +58,19 @@ function normal(x: Algebra): Algebra {
   return x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
 }
 
+/** The normal density. */
+function density(x: Algebra): Algebra {
+  if (x instanceof Expr && x.type === "float32") return normalDensity(x);
+  return x.square().mul(-0.5).exp().mul(1 / Math.sqrt(2 * Math.PI));
+}
+
 const geluOp = defineElementwise("gelu", {
   kernel: (x) => x.mul(normal(x) as Expr),
   refuses: floatsOnly,
   grad: {
     a: fused("geluBackward", "a", (g, x) => {
       const below = normal(x);
-      const density = x
-        .square()
-        .mul(-0.5)
-        .exp()
-        .mul(1 / Math.sqrt(2 * Math.PI));
-      return g.mul(below.add(x.mul(density)));
+      return g.mul(below.add(x.mul(density(x))));
     }),
   },
 });
