@@ -176,14 +176,14 @@ describe.each(["y", "x", "w"] as const)("the tuned convolution that computes %s"
         // Small whole numbers: sums are exact in any order. What lies between the elements must not change.
         expect(run(c, target, tensors, panel, parts)).toEqual(writtenOut(c, target, tensors));
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   });
 
   test.each([8, 16])("equals them for more channels and features than one block holds (panels of %i)", (panel) => {
     const random = new Random(1);
     const small = { rank: 2, images: 2, groups: 1, taps: [3, 3], stride: [1, 1], dilation: [1, 1], padding: [1, 1] };
-    for (const [channels, features, size] of [[75, 9, 6], [9, 75, 6], [3, 200, 12], [200, 3, 12], [1, 2, 40]]) {
+    for (const [channels, features, size] of [[75, 9, 6], [3, 200, 7], [200, 3, 7], [1, 2, 40]]) {
       const c = { ...small, channels, features, input: [size, size], output: [size, size] };
       const tensors = views(random, c, target);
       expect(run(c, target, tensors, panel, 2)).toEqual(writtenOut(c, target, tensors));

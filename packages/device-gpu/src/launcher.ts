@@ -31,6 +31,8 @@ export interface Arguments {
   readonly words: Int32Array;
   readonly at: number;
   readonly count: number;
+  /** The kernel's operands: the words begin with a storage's number and an offset for each. */
+  readonly operands: number;
   /** Points of the non-reduced axes: the word behind those. */
   readonly points: number;
 }
@@ -100,11 +102,12 @@ export class Launcher {
   }
 
   /** Issues a launch; a kernel with checks is waited for. @returns the fault that it reported, if it did. */
-  run(program: Program, { blocks, groups, words, at, count, points }: Arguments): Fault | undefined {
+  run(program: Program, { blocks, groups, words, at, count, operands, points }: Arguments): Fault | undefined {
     const { pipeline, shader } = program;
     const x = Math.min(groups, maxGroups);
     const y = Math.ceil(groups / x);
-    this.#stream.launch({ pipeline, bindGroup: this.#group(program, blocks), blocks, x, y }, words, at, count, points);
+    const launch = { pipeline, bindGroup: this.#group(program, blocks), blocks, x, y };
+    this.#stream.launch(launch, words, at, count, operands, points);
     this.#launches++;
     if (!shader.faults) return undefined;
     const fault = this.#stream.takeFault();
@@ -196,7 +199,9 @@ export class LoopLaunch {
   }
 
   #launch(program: Program, groups: number, words: Int32Array, at: number, points: number): Fault | undefined {
-    return this.#launcher.run(program, { blocks: this.#blocks, groups, words, at, count: this.#words, points });
+    return this.#launcher.run(program, {
+      blocks: this.#blocks, groups, words, at, count: this.#words, operands: this.#operands, points,
+    });
   }
 
   /** Lists the blocks by binding. @returns which operands share one, in a word; empty when none does. */

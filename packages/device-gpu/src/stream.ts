@@ -44,7 +44,12 @@ export class Stream {
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pipeline: GPUComputePipeline | undefined;
+  #bindGroup: GPUBindGroup | undefined;
   #argumentsUsed = 0;
+  /** Where the last launch's arguments begin in the batch's, and where those begin that are bound; -1: nowhere. */
+  #lastArguments = -1;
+  #lastWords = 0;
+  #boundArguments = -1;
   #launches = 0;
   #behind = 0;
   /** The number of the batch that is being written. */
@@ -79,23 +84,32 @@ export class Stream {
     }));
   }
 
-  /** Appends a launch whose arguments are the `count` words at `words[at]`, and `last`. */
-  launch({ pipeline, bindGroup, blocks, x, y }: Launch, words: Int32Array, at: number, count: number, last: number): void {
+  /**
+   * Appends a launch whose arguments are the `count` words at `words[at]`, and `last`. Programs do not read the storages'
+   * numbers, the even ones of the first 2 * `operands` words: launches that differ in these only share their arguments.
+   */
+  launch(
+    { pipeline, bindGroup, blocks, x, y }: Launch, words: Int32Array, at: number, count: number, operands: number,
+    last: number,
+  ): void {
     const bytes = (count + 1) * 4;
-    if (this.#argumentsUsed + bytes > argumentBytes) this.flush();
+    if (!this.#repeats(words, at, count, operands, last)) this.#put(words, at, count, last);
+    const start = this.#lastArguments;
     const pass = this.#compute();
-    const start = this.#argumentsUsed;
-    const target = this.#arguments;
-    for (let i = 0; i < count; i++) target[start / 4 + i] = words[at + i];
-    target[start / 4 + count] = last;
-    this.#argumentsUsed = Math.ceil((start + bytes) / alignment) * alignment;
+    // What is set already costs Dawn as much as what is new.
     if (this.#pipeline !== pipeline) {
       pass.setPipeline(pipeline);
       this.#pipeline = pipeline;
     }
-    pass.setBindGroup(0, bindGroup);
-    this.#offsets[0] = start;
-    pass.setBindGroup(1, this.#argumentGroup(bytes), this.#offsets, 0, 1);
+    if (this.#bindGroup !== bindGroup) {
+      pass.setBindGroup(0, bindGroup);
+      this.#bindGroup = bindGroup;
+    }
+    if (this.#boundArguments !== start) {
+      this.#offsets[0] = start;
+      pass.setBindGroup(1, this.#argumentGroup(bytes), this.#offsets, 0, 1);
+      this.#boundArguments = start;
+    }
     pass.dispatchWorkgroups(x, y);
     for (const block of blocks) block.batch = this.#batch;
     if (++this.#launches >= batchLimit) this.flush();
@@ -135,6 +149,7 @@ export class Stream {
     device.queue.submit(this.#encoder === undefined ? [] : [this.#encoder.finish()]);
     this.#encoder = undefined;
     this.#argumentsUsed = 0;
+    this.#lastArguments = -1;
     this.#launches = 0;
     this.#dirty = false;
     this.#batch++;
@@ -162,6 +177,32 @@ export class Stream {
     this.#pass?.end();
     this.#pass = undefined;
     this.#pipeline = undefined;
+    this.#bindGroup = undefined;
+    this.#boundArguments = -1;
+  }
+
+  /** Whether these are the batch's last arguments. */
+  #repeats(words: Int32Array, at: number, count: number, operands: number, last: number): boolean {
+    if (this.#lastArguments < 0) return false;
+    const own = this.#arguments;
+    const start = this.#lastArguments / 4;
+    if (this.#lastWords !== count || own[start + count] !== last) return false;
+    for (let i = 1; i < 2 * operands; i += 2) if (own[start + i] !== words[at + i]) return false;
+    for (let i = 2 * operands; i < count; i++) if (own[start + i] !== words[at + i]) return false;
+    return true;
+  }
+
+  /** Puts arguments behind the batch's others. */
+  #put(words: Int32Array, at: number, count: number, last: number): void {
+    const bytes = (count + 1) * 4;
+    if (this.#argumentsUsed + bytes > argumentBytes) this.flush();
+    const start = this.#argumentsUsed;
+    const target = this.#arguments;
+    for (let i = 0; i < count; i++) target[start / 4 + i] = words[at + i];
+    target[start / 4 + count] = last;
+    this.#argumentsUsed = Math.ceil((start + bytes) / alignment) * alignment;
+    this.#lastArguments = start;
+    this.#lastWords = count;
   }
 
   #argumentGroup(bytes: number): GPUBindGroup {

@@ -85,7 +85,8 @@ export function softmax(kernel: RoutineKernel, launcher: Launcher): {
       program ??= launcher.program(shader, kernel);
       const blocks = [words[at], words[at + 2]].map((storage) => launcher.block(block(storage)));
       const groups = Math.ceil(rows / shader.pointsPerGroup);
-      return launcher.run(program, { blocks, groups, words, at, count: argumentWords(kernel), points: rows });
+      const count = argumentWords(kernel);
+      return launcher.run(program, { blocks, groups, words, at, count, operands: 2, points: rows });
     },
   };
 }
