@@ -323,7 +323,7 @@ export class Device implements TapedDevice {
       for (let answered = false; !answered && this.#alive(); ) {
         const fence = this.#tickets.mint(0);
         this.mailbox.post(Message.fence, fence.number);
-        answered = await fence.bytes().then(() => true, () => false);
+        answered = await fence.answered();
       }
     } catch (error) {
       // Given up while this waited for room.
@@ -369,8 +369,10 @@ export class Device implements TapedDevice {
 
   /** Why a ticket in flight was lost. */
   #lostError(root: number): TroupeError {
+    // Who hears that the device died has heard of what it had begun.
+    const death = tell(root);
     const { code, text } = this.#failures.read(root);
-    return code === "device-lost" ? tell(root) : ticketLostError(this.name, text);
+    return code === "device-lost" ? death : ticketLostError(this.name, text);
   }
 
   /** Why the device does nothing any more. */

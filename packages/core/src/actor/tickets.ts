@@ -13,6 +13,8 @@ export interface Ticket {
   bytes(): Promise<Uint8Array>;
   /** As `bytes`, blocking the coordinating thread. */
   bytesSync(): Uint8Array;
+  /** Whether it was answered with bytes; of what went wrong instead nobody is told. */
+  answered(): Promise<boolean>;
 }
 
 /** What tickets need to know of their device. */
@@ -53,11 +55,11 @@ class PendingTicket implements Ticket {
   }
 
   async bytes(): Promise<Uint8Array> {
-    if (this.outcome === undefined) {
-      this.#promise ??= this.#later();
-      return open(await this.#promise);
-    }
-    return open(this.outcome);
+    return open(await this.#settled());
+  }
+
+  async answered(): Promise<boolean> {
+    return "bytes" in (await this.#settled());
   }
 
   bytesSync(): Uint8Array {
@@ -66,6 +68,10 @@ class PendingTicket implements Ticket {
       return this.outcome !== undefined;
     });
     return open(this.outcome as Outcome);
+  }
+
+  #settled(): Outcome | Promise<Outcome> {
+    return this.outcome ?? (this.#promise ??= this.#later());
   }
 
   #later(): Promise<Outcome> {

@@ -118,6 +118,17 @@ export function deathPromises(make: Make, memory: "survives" | "dies"): void {
     bad.free();
   });
 
+  test("F3 a death that a read in flight told of is not reported again at close()", async () => {
+    const [device] = make(1);
+    const slow = Vector.of(device, [1]).slowSum(pointsFor(device, 1500));
+    await begun(device);
+    const read = rejection(slow.read());
+    await device.kill();
+    expect(await read).toBeInstanceOf(DeviceLostError);
+    slow.free();
+    await device.close();
+  });
+
   test("F3 a device that was given up says so at close(), unless a call has said it before", async () => {
     const [silent, said] = make(2);
     for (const device of [silent, said]) {
