@@ -3,6 +3,7 @@
  * last ones overlap those before, so that nothing beyond a run is read or written.
  */
 import { type ModuleBuilder, Op, Simd, Type } from "../wasm/assembler.ts";
+import { storeOrder } from "../wasm/pairs.ts";
 import { type Int, Ints, type Variable } from "./ints.ts";
 
 /** Four elements or one, at `base + offset` bytes. */
@@ -48,7 +49,7 @@ export function runPacker(module: ModuleBuilder, panel: number): number {
   byLength(code, length, panel, (parts) => {
     code.while(() => k.ge(1), () => {
       at.set(image.add(code.load(table)));
-      for (const part of parts) {
+      for (const part of storeOrder(parts.length).map((i) => parts[i])) {
         partOf(target, part).push();
         partOf(at, part).push();
         if (part.isVector) {
@@ -104,12 +105,13 @@ export function runWriter(module: ModuleBuilder, panel: number, adds: boolean): 
           sum(partOf(tile, part), partOf(target, part), load, add);
           f.set(isVector ? vectors[i] : elements[i]);
         });
-        parts.forEach((part, i) => {
+        for (const i of storeOrder(parts.length)) {
+          const part = parts[i];
           partOf(target, part).push();
           f.get(part.isVector ? vectors[i] : elements[i]);
           if (part.isVector) f.simdMemory(Simd.store, part.offset);
           else f.memory(Op.f32Store, part.offset);
-        });
+        }
       });
     });
   }, () => {

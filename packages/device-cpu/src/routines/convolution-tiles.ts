@@ -1,5 +1,6 @@
 /** The convolutions' micro kernels, beside the matmul's: what is not packed is read from the image, through tables of offsets. */
 import { type ModuleBuilder, Simd, Type } from "../wasm/assembler.ts";
+import { storeOrder } from "../wasm/pairs.ts";
 import { Vectors } from "./convolution-vectors.ts";
 import { Ints, type Int, type Variable } from "./ints.ts";
 
@@ -29,7 +30,7 @@ export function imageKernel(module: ModuleBuilder, rows: number, panel: number):
   });
   const write = (store: (row: Int, vector: number, offset: number) => void) => (): void => {
     sums.forEach((row, i) => {
-      row.forEach((sum, j) => store(c, sum, 16 * j));
+      for (const j of storeOrder(row.length)) store(c, row[j], 16 * j);
       if (i < rows - 1) c.increase(cRow);
     });
   };
@@ -39,6 +40,11 @@ export function imageKernel(module: ModuleBuilder, rows: number, panel: number):
     write((row, vector, offset) => vectors.store(vector, row, offset)),
   );
   return code.f.index;
+}
+
+/** Stores vectors one after the other. */
+function storeAll(vectors: Vectors, all: readonly number[], at: Int): void {
+  for (const i of storeOrder(all.length)) vectors.store(all[i], at, 16 * i);
 }
 
 /** The rows of an image that a tile reads: one for each entry of a table of offsets. */
@@ -82,7 +88,7 @@ export function gradientKernel(module: ModuleBuilder, rows: number, panel: numbe
     for (const pointer of pointers) pointer.increase(gap);
     lines.increase(-1);
   });
-  sums.flat().forEach((sum, i) => vectors.store(sum, sumsAt, 16 * i));
+  storeAll(vectors, sums.flat(), sumsAt);
   return code.f.index;
 }
 
@@ -122,7 +128,7 @@ export function dotKernel(module: ModuleBuilder, rows: number, panel: number): n
     b.increase(bGap);
     lines.increase(-1);
   });
-  sums.flat().forEach((sum, i) => vectors.store(sum, sumsAt, 16 * i));
+  storeAll(vectors, sums.flat(), sumsAt);
   return code.f.index;
 }
 
@@ -155,7 +161,8 @@ export function rowKernel(module: ModuleBuilder, panel: number): number {
       offsets.increase(4);
       left.increase(-1);
     });
-    taken.forEach((sum, j) => (count === 1 ? vectors.storeFirst(sum, target) : vectors.store(sum, target, 16 * j)));
+    if (count === 1) vectors.storeFirst(taken[0], target);
+    else for (const j of storeOrder(taken.length)) vectors.store(taken[j], target, 16 * j);
   };
   const advance = (elements: Int): void => {
     image.increase(elements.mul(4));

@@ -1,5 +1,6 @@
 /** The matmul's packers: matrices copied into panels, along which the micro kernels read one vector after the other. */
 import { type FunctionBuilder, type ModuleBuilder, Op, Simd, Type } from "../wasm/assembler.ts";
+import { storeOrder } from "../wasm/pairs.ts";
 import { countDown, countUp, increase, offsetBy, whenAtLeast } from "./loops.ts";
 
 /**
@@ -49,7 +50,7 @@ export function packer(module: ModuleBuilder, panel: number): number {
     f.op(Op.i32Eq);
     f.if();
     countDown(f, left, 1, () => {
-      for (let j = 0; j + 4 <= panel; j += 4) copyVector(f, target, row, 4 * j);
+      for (const j of storeOrder(panel >> 2)) copyVector(f, target, row, 16 * j);
       for (let j = panel & ~3; j < panel; j++) copyElement(f, target, 4 * j, row, 4 * j);
       nextRow(1);
     });

@@ -1,5 +1,6 @@
 /** The matmul's micro kernels, which keep a tile of the product in registers. */
 import { type ModuleBuilder, Op, Simd, Type } from "../wasm/assembler.ts";
+import { storeOrder } from "../wasm/pairs.ts";
 import { countDown, increase, whenAtLeast } from "./loops.ts";
 
 /** Rows of a tile: with two (or four) vectors a row, as many accumulators as there are registers to spare. */
@@ -65,13 +66,13 @@ export function microKernel(module: ModuleBuilder, rows: number, panel: number, 
     f.get(c);
     f.set(row);
     for (const sum of sums) {
-      for (const [j, local] of sum.entries()) {
+      for (const j of storeOrder(vectors)) {
         f.get(row);
         if (added) {
           f.get(row);
           f.simdMemory(Simd.load, 16 * j);
         }
-        f.get(local);
+        f.get(sum[j]);
         if (added) f.simd(Simd.f32x4Add);
         f.simdMemory(Simd.store, 16 * j);
       }

@@ -7,6 +7,7 @@ import type { KernelFrame } from "./frame.ts";
 import { type GraphPlan, Level, movesUniformly } from "./plan.ts";
 import { emitConstant, emitLoad, emitScalar, emitStore, valueType } from "./scalar.ts";
 import { emitSplat, emitVector, emitVectorLoad, emitVectorStore, type VectorSource } from "./vector.ts";
+import { storeOrder } from "./pairs.ts";
 
 /** The values of one graph. Scalars and lanes live in locals of their own; each is printed once per place. */
 export class GraphEmitter {
@@ -349,9 +350,7 @@ export class GraphEmitter {
     if (store.combine !== undefined) {
       for (let unit = 0; unit < units; unit++) combined.push(this.#combinedVector(store, operand, unit, vectorBytes));
     }
-    for (let k = 0; k < units; k++) {
-      // The upper half of a pair first: V8 puts a fused store where the second was, and leaves a lower half before it standing.
-      const unit = k ^ 1;
+    for (const unit of storeOrder(units)) {
       this.#address(store, operand, store.indirect);
       const lanes = combined[unit];
       if (lanes === undefined) this.pushVector(store.value, unit);
