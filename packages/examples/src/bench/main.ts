@@ -1,34 +1,17 @@
 /**
  * The scoreboard: the same work done by Troupe, PyTorch (where python3 has it), TensorFlow.js and jax-js, in turns, in one run.
- * Figures are medians over the rounds; a time counts only where the losses agree with PyTorch's.
+ * Figures are medians over the rounds; a time counts only where the results agree with PyTorch's.
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { contenders, run } from "./contenders.ts";
+import { jobs } from "./jobs.ts";
+import type { Job } from "./jobs.ts";
 import { markdownOf, sectionOf, textOf } from "./scoreboard.ts";
+import type { Figure } from "./timing.ts";
 import { writeWorkload } from "./workload.ts";
-import type { Figure } from "./workload.ts";
-
-interface Contender {
-  readonly name: string;
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly jobs: readonly string[];
-}
-
-const here = import.meta.dirname;
-const python = process.env["TROUPE_BENCH_PYTHON"] ?? "/usr/bin/python3";
-const jobNames = [
-  "add", "add + backward", "mlp 128", "mlp 256", "mlp 256, 2 actors", "mlp 256, captured", "mlp 256, captured, 2 actors",
-] as const;
-const contenders: readonly Contender[] = [
-  { name: "Troupe", command: process.execPath, args: [join(here, "troupe.ts")], jobs: jobNames },
-  { name: "PyTorch, 1 thread", command: python, args: [join(here, "pytorch.py")], jobs: ["add", "add + backward", "mlp 128", "mlp 256"] },
-  { name: "tfjs", command: process.execPath, args: [join(here, "tfjs.ts")], jobs: ["add", "add + backward", "mlp 128"] },
-  { name: "jax-js", command: process.execPath, args: [join(here, "jax.ts")], jobs: ["add", "mlp 128"] },
-];
 
 function count(text: string): number {
   const value = Number(text);
@@ -36,43 +19,51 @@ function count(text: string): number {
   return value;
 }
 
+function chosenJobs(text: string): Job[] {
+  return text.split(";").map((part) => {
+    const job = jobs.find(({ name }) => name === part.trim());
+    if (job === undefined) throw new InvalidArgumentError(`There is no job "${part.trim()}".`);
+    return job;
+  });
+}
+
+const list = jobs.map(({ name, about }) => `  ${name.padEnd(24)}${about ?? ""}`).join("\n");
 const options = new Command("bench")
   .description("Times Troupe beside PyTorch, TensorFlow.js and jax-js on the same work.")
   .option("--rounds <n>", "how often each contender runs each job", count, 3)
-  .option("--only <jobs>", `jobs to run, separated by ';' (${jobNames.join("; ")})`)
+  .option("--only <jobs>", "jobs to run, separated by ';'", chosenJobs, [...jobs])
   .option("--json <file>", "also write every figure of every round to this file")
   .option("--markdown <file>", "also write the tables to this file")
+  .addHelpText("after", `\nJobs:\n${list}`)
   .parse(process.argv.filter((argument) => argument !== "--"))
-  .opts<{ rounds: number; only?: string; json?: string; markdown?: string }>();
+  .opts<{ rounds: number; only: Job[]; json?: string; markdown?: string }>();
 
-const chosen = options.only?.split(";").map((job) => job.trim()) ?? jobNames;
+/** Seconds that a contender may take for a job and still be asked for it in every round. */
+const patience = 10;
+
 const folder = mkdtempSync(join(tmpdir(), "troupe-bench-"));
 const figures: Figure[] = [];
+const done = new Set<string>();
 try {
   await writeWorkload(folder);
-  for (let round = 1; round <= options.rounds; round++) {
-    for (const job of chosen) {
-      for (const contender of contenders) {
-        if (!contender.jobs.includes(job)) continue;
-        process.stderr.write(`round ${round}/${options.rounds}  ${job}  ${contender.name}\x1b[K\r`);
-        figures.push(run(contender, job));
-      }
-    }
+  const turns = Array.from({ length: options.rounds }, (_, round) =>
+    options.only.flatMap((job) => contenders.filter(({ except }) => except?.includes(job.kind) !== true).map((who) => ({ round, job, who }))),
+  ).flat();
+  for (const [turn, { round, job, who }] of turns.entries()) {
+    const key = `${who.name}/${job.name}`;
+    if (done.has(key)) continue;
+    const percent = Math.floor((100 * turn) / turns.length);
+    process.stderr.write(`${percent} %  round ${round + 1}/${options.rounds}  ${job.name}  ${who.name}\x1b[K\r`);
+    const started = performance.now();
+    const figure = run(who, job, folder);
+    if (figure.absent !== undefined || performance.now() - started > patience * 1000) done.add(key);
+    figures.push(figure);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 process.stderr.write("\x1b[K");
-const names = contenders.map(({ name }) => name);
-const sections = chosen.map((job) => sectionOf(job, figures, names));
+const sections = options.only.map((job) => sectionOf(job, figures, contenders.map(({ name }) => name)));
 for (const section of sections) console.log(textOf(section));
 if (options.markdown !== undefined) writeFileSync(options.markdown, markdownOf(sections, options.rounds));
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);
-
-function run({ name, command, args }: Contender, job: string): Figure {
-  const child = spawnSync(command, [...args, folder, job], { encoding: "utf8", env: { ...process.env, NODE_NO_WARNINGS: "1" } });
-  const line = child.stdout?.split("\n").find((text) => text.startsWith("{"));
-  if (line !== undefined) return JSON.parse(line) as Figure;
-  const absent = child.error?.message ?? child.stderr.trim().split("\n").at(-1) ?? "no figure";
-  return { contender: name, job, value: NaN, cpuSeconds: NaN, wallSeconds: NaN, absent };
-}

@@ -1,34 +1,39 @@
-"""PyTorch as a contender: pytorch.py FOLDER JOB (one thread). Prints one line of JSON."""
+"""PyTorch as a contender: pytorch.py FOLDER JOB (a job of jobs.ts as JSON). Prints one line of JSON."""
 import json, os, struct, sys, time
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+folder, job = sys.argv[1], json.loads(sys.argv[2])
+# Threads that sleep while they wait: OpenMP's and OpenBLAS' would else fight for the cores.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(job["threads"])
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-torch.set_num_threads(1)
-folder, job = sys.argv[1:3]
+torch.set_num_threads(job["threads"])
 ADD_CHAIN, RATE, CHECKED = 10_000, 1e-3, (1, 10, 20)
+WIDTH, HEADS, SEQUENCE, VOCABULARY, MASKED = 128, 4, 64, 64, -1e9
 
 
-def load():
-    data = open(f"{folder}/workload.safetensors", "rb").read()
+def load(name):
+    data = open(f"{folder}/{name}.safetensors", "rb").read()
     size = struct.unpack("<Q", data[:8])[0]
     kinds = {"F32": "<f4", "I32": "<i4"}
     out = {}
-    for name, entry in json.loads(data[8 : 8 + size]).items():
+    for key, entry in json.loads(data[8 : 8 + size]).items():
         start, end = entry["data_offsets"]
         array = np.frombuffer(data[8 + size + start : 8 + size + end], dtype=kinds[entry["dtype"]])
-        out[name] = torch.from_numpy(array.reshape(entry["shape"]).copy())
+        out[key] = torch.from_numpy(array.reshape(entry["shape"]).copy())
     return out
 
 
 def timed(body, windows=5):
-    body()
-    start = time.perf_counter()
-    body()
-    calls = max(1, round(0.8 / (time.perf_counter() - start)))
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 0.5:
+        start = time.perf_counter()
+        body()
+        last = time.perf_counter() - start
+    calls = max(1, round(0.3 / last))
     cpu, begun, each = time.process_time(), time.perf_counter(), []
     for _ in range(windows):
         start = time.perf_counter()
@@ -39,11 +44,12 @@ def timed(body, windows=5):
     return each[windows // 2], time.process_time() - cpu, time.perf_counter() - begun
 
 
-def show(value, cpu, wall, **more):
-    print(json.dumps(dict(contender="PyTorch, 1 thread", job=job, value=value, cpuSeconds=cpu, wallSeconds=wall, **more)))
+def show(value, cpu, wall, results):
+    print(json.dumps(dict(value=value, cpuSeconds=cpu, wallSeconds=wall, results=results)))
 
 
-def add_job(grad):
+def add_job():
+    grad, result = job["backward"], []
     a = torch.tensor([1.0, 2.0, 3.0, 4.0])
     b = torch.tensor([1e-6] * 4, requires_grad=grad)
 
@@ -54,41 +60,101 @@ def add_job(grad):
         total = t.sum()
         if grad:
             total.backward()
-            b.grad.sum().item()
+            result[:] = [b.grad.sum().item()]
             b.grad = None
         else:
-            total.item()
+            result[:] = [total.item()]
 
     seconds, cpu, wall = timed(body)
-    show(seconds / ADD_CHAIN * 1e6, cpu, wall)
+    show(seconds / ADD_CHAIN * 1e6, cpu, wall, result)
 
 
-def train_job(batch):
-    work = load()
-    images, labels = work["images"], work["labels"].long()
-    params = []
-    for i in range(3):
-        params += [work[f"w{i}"].t().contiguous().requires_grad_(), work[f"b{i}"].requires_grad_()]
-    optimizer = torch.optim.Adam(params, lr=RATE)
-    batches, state = len(labels) // batch, dict(next=0)
+def operands(count):
+    i = np.arange(count, dtype=np.int64)
+    pairs = ((7919, 1009), (104729, 997), (1299709, 991))
+    return [torch.from_numpy((i * factor % modulus / modulus - 0.5).astype(np.float32)) for factor, modulus in pairs]
+
+
+def elementwise_job():
+    a, b, c = operands(job["size"])
+    chain = lambda: F.relu(a * b + c) * b
+    seconds, cpu, wall = timed(chain)
+    show(seconds * 1e6, cpu, wall, [chain().mean().item()])
+
+
+def matmul_job():
+    n = job["size"]
+    a, b, _ = (x.view(n, n) for x in operands(n * n))
+    seconds, cpu, wall = timed(lambda: a @ b)
+    show(2 * n**3 / seconds / 1e9, cpu, wall, [(a @ b).mean().item()])
+
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Embedding(VOCABULARY, WIDTH)
+        self.positions = nn.Parameter(torch.zeros(SEQUENCE, WIDTH))
+        self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.query, self.key, self.value, self.output = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+        self.head = nn.Linear(WIDTH, VOCABULARY)
+        self.register_buffer("mask", torch.full((SEQUENCE, SEQUENCE), MASKED).triu(1), persistent=False)
+
+    def forward(self, x):
+        start = self.tokens(x) + self.positions
+        normed = self.norm1(start)
+        q, k, v = (
+            layer(normed).view(len(x), SEQUENCE, HEADS, WIDTH // HEADS).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        scores = q @ k.transpose(-2, -1) * (WIDTH // HEADS) ** -0.5 + self.mask
+        mixed = (F.softmax(scores, -1) @ v).transpose(1, 2).reshape(len(x), SEQUENCE, WIDTH)
+        middle = start + self.output(mixed)
+        end = middle + self.down(F.relu(self.up(self.norm2(middle))))
+        return self.head(end).view(-1, VOCABULARY)
+
+
+NETWORKS = {
+    "mlp": lambda: nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)),
+    "cnn": lambda: nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(1568, 10),
+    ),
+    "transformer": Transformer,
+}
+
+
+def trainer():
+    model_name, batch = job["model"], job["batch"]
+    samples = load("few" if job["kind"] == "first step" else "tokens" if model_name == "transformer" else "digits")
+    inputs, targets = samples["inputs"], samples["targets"].long()
+    batches = len(inputs) // batch
+    if model_name == "cnn":
+        inputs = inputs.view(-1, 1, 28, 28)
+    if model_name == "transformer":
+        inputs = inputs.long()
+    model = NETWORKS[model_name]()
+    model.load_state_dict(load(model_name))
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    state = dict(next=0)
 
     def step():
         at = state["next"] % batches * batch
         state["next"] += 1
         optimizer.zero_grad(set_to_none=True)
-        h = F.relu(F.linear(images[at : at + batch], params[0], params[1]))
-        h = F.relu(F.linear(h, params[2], params[3]))
-        loss = F.cross_entropy(F.linear(h, params[4], params[5]), labels[at : at + batch])
+        loss = F.cross_entropy(model(inputs[at : at + batch]), targets[at : at + batch].flatten())
         loss.backward()
         optimizer.step()
         return loss
 
-    losses = []
+    return step
+
+
+def train_job():
+    step, results, steps = trainer(), [], 10
     for i in range(1, 21):
         loss = step().item()
         if i in CHECKED:
-            losses.append(loss)
-    steps = 20
+            results.append(loss)
 
     def body():
         for _ in range(steps):
@@ -96,14 +162,16 @@ def train_job(batch):
         loss.item()
 
     seconds, cpu, wall = timed(body)
-    show(steps * batch / seconds, cpu, wall, losses=losses)
+    show(steps * job["batch"] / seconds, cpu, wall, results)
 
 
-jobs = {
-    "add": lambda: add_job(False),
-    "add + backward": lambda: add_job(True),
-    "mlp 128": lambda: train_job(128),
-    "mlp 256": lambda: train_job(256),
-}
-if job in jobs:
-    jobs[job]()
+def first_step_job():
+    loss = trainer()().item()
+    milliseconds = time.time() * 1000 - float(os.environ["TROUPE_BENCH_BEGUN"])
+    show(milliseconds, time.process_time(), milliseconds / 1000, [loss])
+
+
+{
+    "add": add_job, "elementwise": elementwise_job, "matmul": matmul_job,
+    "train": train_job, "scaling": train_job, "first step": first_step_job,
+}[job["kind"]]()
