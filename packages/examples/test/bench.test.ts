@@ -34,9 +34,11 @@ describe("ratios", () => {
     expect([ofOne, bound, ofBound]).toEqual([1.5, 2, 0.75]);
   });
 
-  test("results agree within 1e-4 of themselves, and NaN agrees with nothing", () => {
-    expect(agree([1.00005, 20_000.5], [1, 20_000])).toBe(true);
-    expect(agree([1.0002], [1])).toBe(false);
+  test("losses agree within 1e-4, sums within 1e-4 of themselves, and NaN agrees with nothing", () => {
+    expect(agree([4.00005], [4])).toBe(true);
+    expect(agree([4.0002], [4])).toBe(false);
+    expect(agree([20_000.5], [20_000], false)).toBe(true);
+    expect(agree([20_003], [20_000], false)).toBe(false);
     expect(agree([NaN], [NaN])).toBe(false);
     expect(agree([1], [1, 2])).toBe(false);
   });

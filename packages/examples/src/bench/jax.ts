@@ -49,7 +49,11 @@ async function matmulJob({ size }: JobOf<"matmul">): Promise<void> {
   print({ value: (2 * size ** 3) / seconds / 1e9, results, ...used });
 }
 
-const linear = (p: Parameters, name: string, x: Array): Array => np.dot(x, p[`${name}.weight`]).add(p[`${name}.bias`]);
+function linear(p: Parameters, name: string, x: Array): Array {
+  const product = np.dot(x, p[`${name}.weight`]);
+  const bias = `${name}.bias`;
+  return bias in p ? product.add(p[bias]) : product;
+}
 
 function norm(p: Parameters, name: string, x: Array): Array {
   const centred = x.ref.sub(np.mean(x, -1, { keepdims: true }));

@@ -20,7 +20,8 @@ export const models: Readonly<Record<ModelName, Readonly<Record<string, Start>>>
     positions: { shape: [sequence, width], fanIn: width },
     ...norm("norm1"),
     ...linear("query", width, width),
-    ...linear("key", width, width),
+    // No bias: scores' softmax does not depend on it, so its gradient is rounding errors, which Adam would make steps of.
+    "key.weight": { shape: [width, width], fanIn: width },
     ...linear("value", width, width),
     ...linear("output", width, width),
     ...norm("norm2"),

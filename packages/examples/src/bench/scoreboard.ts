@@ -16,7 +16,7 @@ export interface Section {
 
 const head = ["", "median", "min - max", `speed, ${reference} = 1`, "CPU s a wall s", "its main thread", ""];
 
-/** Results may differ by so much: of them where they are large, absolutely where they are small. */
+/** How far results may be from the reference's: losses absolutely, large sums in proportion to themselves. */
 const tolerance = 1e-4;
 
 /** How many times as fast as the reference, the median over rounds that both had. */
@@ -29,9 +29,9 @@ export function speedOf(values: readonly number[], references: readonly number[]
 }
 
 /** Whether the same work was done. */
-export function agree(results: readonly number[], expected: readonly number[]): boolean {
+export function agree(results: readonly number[], expected: readonly number[], isLoss = true): boolean {
   return results.length === expected.length &&
-    results.every((result, i) => Math.abs(result - expected[i]) <= tolerance * Math.max(1, Math.abs(expected[i])));
+    results.every((result, i) => Math.abs(result - expected[i]) <= tolerance * (isLoss ? 1 : Math.max(1, Math.abs(expected[i]))));
 }
 
 /** The figures of one job, a row for each contender that had it, in their order. */
@@ -49,7 +49,7 @@ export function sectionOf(job: Job, figures: readonly Figure[], contenders: read
     }
     const values = runs.map(({ value }) => value);
     const speed = speedOf(values, references, unit);
-    const far = runs.find(({ results }) => results !== undefined && expected !== undefined && !agree(results, expected));
+    const far = runs.find(({ results }) => results !== undefined && expected !== undefined && !agree(results, expected, "model" in job));
     const hasMain = runs.every(({ mainSeconds }) => mainSeconds !== undefined);
     return [[
       name,

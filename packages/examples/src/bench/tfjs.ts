@@ -58,7 +58,11 @@ async function matmulJob({ size }: JobOf<"matmul">): Promise<void> {
 
 type Parameters = Readonly<Record<string, TensorFlow.Variable>>;
 
-const linear = (p: Parameters, name: string, x: Tensor): Tensor => x.matMul(p[`${name}.weight`]).add(p[`${name}.bias`]);
+function linear(p: Parameters, name: string, x: Tensor): Tensor {
+  const product = x.matMul<Tensor>(p[`${name}.weight`]);
+  const bias = `${name}.bias`;
+  return bias in p ? product.add(p[bias]) : product;
+}
 
 function norm(p: Parameters, name: string, x: Tensor): Tensor {
   const centred = x.sub(x.mean(-1, true));

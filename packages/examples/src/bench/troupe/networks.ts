@@ -9,7 +9,7 @@ class Transformer extends nn.Module {
   positions = new nn.Parameter(full([sequence, width], 0, { dtype: "float32" }));
   norm1 = new nn.LayerNorm(width);
   query = new nn.Linear(width, width);
-  key = new nn.Linear(width, width);
+  key = new nn.Linear(width, width, { bias: false });
   value = new nn.Linear(width, width);
   output = new nn.Linear(width, width);
   norm2 = new nn.LayerNorm(width);
