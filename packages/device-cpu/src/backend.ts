@@ -12,6 +12,7 @@ import { Launcher } from "./launcher.ts";
 import { convolution } from "./routines/convolution.ts";
 import { convolutionNames } from "./routines/convolution-geometry.ts";
 import { matmul } from "./routines/matmul.ts";
+import { maxPool, maxPoolNames } from "./routines/max-pool.ts";
 import type { Launch, Routine } from "./routines/routine.ts";
 import { sort } from "./routines/sort.ts";
 import { Team } from "./team.ts";
@@ -25,6 +26,7 @@ const routines: Readonly<Record<string, Routine>> = { sort };
 const programs: Readonly<Record<string, (kernel: Kernel) => Program | undefined>> = {
   matmul,
   ...Object.fromEntries(convolutionNames.map((name) => [name, (kernel: Kernel) => convolution(kernel)])),
+  ...Object.fromEntries(maxPoolNames.map((name) => [name, maxPool])),
 };
 
 /** Structures whose compiled code is kept. */

@@ -11,6 +11,7 @@ import { setCompilerFlags } from "./flags.ts";
 import { createMemory, heapStart, maxPages, pageBytes } from "./heap.ts";
 import type { CpuSpec } from "./tasks.ts";
 import { convolutionNames } from "./routines/convolution-geometry.ts";
+import { maxPoolNames } from "./routines/max-pool.ts";
 import { maxThreads } from "./team.ts";
 
 export interface CpuOptions {
@@ -67,7 +68,7 @@ export function cpu(options: CpuOptions = {}): Device {
     type: "cpu",
     index,
     dtypes,
-    routines: ["sort", "matmul", ...convolutionNames, "rows"],
+    routines: ["sort", "matmul", ...convolutionNames, ...maxPoolNames, "rows"],
     hostModule: import.meta.resolve("@troupe/device-cpu/host"),
     hostOptions: spec,
     limits: { ringWords, stagingBytes },
