@@ -31,12 +31,13 @@ const list = jobs.map(({ name, about }) => `  ${name.padEnd(24)}${about ?? ""}`)
 const options = new Command("bench")
   .description("Times Troupe beside PyTorch, TensorFlow.js and jax-js on the same work.")
   .option("--rounds <n>", "how often each contender runs each job", count, 3)
-  .option("--only <jobs>", "jobs to run, separated by ';'", chosenJobs, [...jobs])
+  .option("--only <jobs>", "jobs to run, separated by ';' (default: all)", chosenJobs)
   .option("--json <file>", "also write every figure of every round to this file")
   .option("--markdown <file>", "also write the tables to this file")
   .addHelpText("after", `\nJobs:\n${list}`)
   .parse(process.argv.filter((argument) => argument !== "--"))
-  .opts<{ rounds: number; only: Job[]; json?: string; markdown?: string }>();
+  .opts<{ rounds: number; only?: Job[]; json?: string; markdown?: string }>();
+const { only = jobs } = options;
 
 /** Seconds that a contender may take for a job and still be asked for it in every round. */
 const patience = 10;
@@ -47,7 +48,8 @@ const done = new Set<string>();
 try {
   await writeWorkload(folder);
   const turns = Array.from({ length: options.rounds }, (_, round) =>
-    options.only.flatMap((job) => contenders.filter(({ except }) => except?.includes(job.kind) !== true).map((who) => ({ round, job, who }))),
+    only.flatMap((job) =>
+      contenders.filter(({ except }) => except?.includes(job.kind) !== true).map((who) => ({ round, job, who }))),
   ).flat();
   for (const [turn, { round, job, who }] of turns.entries()) {
     const key = `${who.name}/${job.name}`;
@@ -63,7 +65,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 process.stderr.write("\x1b[K");
-const sections = options.only.map((job) => sectionOf(job, figures, contenders.map(({ name }) => name)));
+const sections = only.map((job) => sectionOf(job, figures, contenders.map(({ name }) => name)));
 for (const section of sections) console.log(textOf(section));
 if (options.markdown !== undefined) writeFileSync(options.markdown, markdownOf(sections, options.rounds));
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, undefined, 2)}\n`);

@@ -108,10 +108,18 @@ function definePlacement(name: string, gradName: string): WindowOp {
 
 const placements = new KernelCache<string>();
 
-/** Axes: n, c, ...output. Scalars: the strides of the result's spatial dimensions, then their sizes but the first. */
+/**
+ * Axes: n, c, ...output. Scalars: the strides of the result's spatial dimensions, then their sizes but the first; a plane
+ * in one piece is one dimension, in which places are what they are.
+ */
 function launchPlacement(name: string, g: LocalValue, places: LocalValue, out: LocalValue): void {
   const spatial = out.shape.slice(2);
-  const kernel = placements.get(`${name} ${g.dtype}`, () => placementKernel(name, g.dtype, spatial.length));
+  const strides = out.strides.slice(2);
+  const inOnePiece = strides.every((stride, d) => stride === numelOf(spatial.slice(d + 1)));
+  const [planeStrides, planeSizes] = inOnePiece ? [[1], []] : [strides, spatial.slice(1)];
+  const dimensions = planeStrides.length;
+  const kernel = placements.get(`${name} ${g.dtype} ${dimensions}`, () =>
+    placementKernel(name, g.dtype, spatial.length, dimensions));
   launch(
     kernel,
     [
@@ -120,18 +128,18 @@ function launchPlacement(name: string, g: LocalValue, places: LocalValue, out: L
       { value: out, strides: [out.strides[0], out.strides[1], ...spatial.map(() => 0)] },
     ],
     g.shape,
-    [...out.strides.slice(2), ...spatial.slice(1)],
+    [...planeStrides, ...planeSizes],
   );
 }
 
-function placementKernel(name: string, dtype: DType, rank: number): LoopKernel {
+function placementKernel(name: string, dtype: DType, rank: number, dimensions: number): LoopKernel {
   const body = new Graph();
   const g = body.load(0, dtype);
   let rest = body.load(1, "int64").cast("int32");
   const indirect: { value: number; stride: number }[] = [];
   // A place in a plane is (i0 * size1 + i1) * size2 + i2.
-  for (let d = rank - 1; d > 0; d--) {
-    const size = body.scalar(rank + d - 1, "int32");
+  for (let d = dimensions - 1; d > 0; d--) {
+    const size = body.scalar(dimensions + d - 1, "int32");
     const outer = rest.div(size);
     indirect.push({ value: rest.sub(outer.mul(size)).id, stride: d });
     rest = outer;
@@ -144,7 +152,7 @@ function placementKernel(name: string, dtype: DType, rank: number): LoopKernel {
     reduced: 0,
     inputs: [any(dtype), any("int64")],
     outputs: [{ ...any(dtype), overwrites: false }],
-    scalars: Array.from({ length: 2 * rank - 1 }, (): DType => "int32"),
+    scalars: Array.from({ length: 2 * dimensions - 1 }, (): DType => "int32"),
     body: body.nodes,
     accumulators: [],
     step: [],
