@@ -74,7 +74,7 @@ export function gpu(options: GpuOptions = {}): Device {
     type: "gpu",
     index,
     dtypes,
-    routines: ["sort", "softmax", "logSoftmax"],
+    routines: ["sort", "matmul", "softmax", "logSoftmax"],
     hostModule: import.meta.resolve("@troupe/device-gpu/host"),
     hostOptions: spec,
     limits: { ringWords, stagingBytes },
