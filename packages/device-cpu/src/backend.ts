@@ -11,7 +11,7 @@ import { Heap, heapStart } from "./heap.ts";
 import { Launcher } from "./launcher.ts";
 import { convolution } from "./routines/convolution.ts";
 import { convolutionNames } from "./routines/convolution-geometry.ts";
-import { matmul } from "./routines/matmul.ts";
+import { matmul, matmulWithEpilogue } from "./routines/matmul.ts";
 import { maxPool, maxPoolNames } from "./routines/max-pool.ts";
 import type { Launch, Routine } from "./routines/routine.ts";
 import { sort } from "./routines/sort.ts";
@@ -167,6 +167,8 @@ export class CpuBackend implements Backend {
   #compile(kernel: Kernel): Launch {
     const program = Object.hasOwn(programs, kernel.name) ? programs[kernel.name]?.(kernel) : undefined;
     if (program !== undefined) return this.#launcher.launch(program);
+    const fused = matmulWithEpilogue(kernel);
+    if (fused !== undefined) return this.#launcher.choose(fused);
     if (kernel.kind !== "routine") return this.#launcher.launch(printKernel(kernel));
     const routine = Object.hasOwn(routines, kernel.name) ? routines[kernel.name] : undefined;
     if (routine === undefined) throw new DeviceError(`the CPU device has no routine "${kernel.name}"`);

@@ -69,6 +69,7 @@ export function cpu(options: CpuOptions = {}): Device {
     index,
     dtypes,
     routines: ["sort", "matmul", ...convolutionNames, ...maxPoolNames, "rows"],
+    epilogues: ["matmul"],
     hostModule: import.meta.resolve("@troupe/device-cpu/host"),
     hostOptions: spec,
     limits: { ringWords, stagingBytes },

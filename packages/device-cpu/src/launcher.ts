@@ -10,7 +10,7 @@ import { argumentBytes, argumentsStart, type Heap, scratchBytes, scratchOf } fro
 import type { Launch } from "./routines/routine.ts";
 import type { Team } from "./team.ts";
 import { faultCodes, Scratch, writeArguments } from "./wasm/arguments.ts";
-import { instantiate, type Program, type RunKernel } from "./wasm/program.ts";
+import { instantiate, type Choice, type Program, type RunKernel } from "./wasm/program.ts";
 
 const cores = availableParallelism();
 
@@ -76,6 +76,17 @@ export class Launcher {
         if (shares > 1) return this.#runLarge(program, compiled, shares, extent, words, at);
       }
       return this.#run(program, compiled, extent, words, at);
+    };
+  }
+
+  /** Compiles a program when the first launch needs it. */
+  choose(choice: Choice): Launch {
+    const launches = new Map<string, Launch>();
+    return (words, at, block) => {
+      const key = choice.key(words, at);
+      let launch = launches.get(key);
+      if (launch === undefined) launches.set(key, (launch = this.launch(choice.program(words, at))));
+      return launch(words, at, block);
     };
   }
 

@@ -31,7 +31,8 @@ setCompilerFlags();
 
 const memory = new WebAssembly.Memory({ initial: 256, maximum: 65536, shared: true });
 
-function launchWords(kernel: LoopKernel, { sizes, operands, scalars = [] }: LaunchArguments, ids: readonly number[]): Int32Array {
+/** The arguments of a launch; `ids` are the storages of its operands. */
+export function launchWords(kernel: LoopKernel, { sizes, operands, scalars = [] }: LaunchArguments, ids: readonly number[]): Int32Array {
   const words: number[] = [];
   for (const [i, { offset }] of operands.entries()) words.push(ids[i] ?? 0, offset);
   words.push(...sizes);

@@ -1,11 +1,11 @@
 /** The tuned matmul equals the generic kernel that it overrides. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { LoopKernel } from "@troupe/core/device";
-import { matmul } from "../src/routines/matmul.ts";
+import type { LoopKernel, Node } from "@troupe/core/device";
+import { matmul, matmulWithEpilogue } from "../src/routines/matmul.ts";
 import { vectorsAreCorrect } from "../src/self-test.ts";
 import { printKernel } from "../src/wasm/print.ts";
-import { runProgram, type LaunchArguments, type View } from "./harness.ts";
+import { launchWords, runProgram, type LaunchArguments, type View } from "./harness.ts";
 import { copyLaunch, Random } from "./random-kernels.ts";
 
 function matmulKernel(batches: number): LoopKernel {
@@ -61,7 +61,65 @@ function randomMatmul(seed: number): { kernel: LoopKernel; launch: LaunchArgumen
   return { kernel: matmulKernel(batch.length), launch: { sizes: [...batch, m, n, k], operands } };
 }
 
+/** A random matmul that goes on from its sums: biases, residuals, masks, scaling and activations in any order. */
+function randomEpilogue(seed: number): { kernel: LoopKernel; launch: LaunchArguments } {
+  const { kernel, launch } = randomMatmul(seed);
+  const random = new Random(~seed);
+  const batch = launch.sizes.slice(0, -3);
+  const [m = 0, n = 0] = launch.sizes.slice(-3);
+  const [a, b, c] = launch.operands as [View, View, View];
+  const epilogue: Node[] = [...kernel.epilogue];
+  const extra: View[] = [];
+  const add = (node: Node): number => epilogue.push(node) - 1;
+  const operand = (type: "float32" | "bool"): number => {
+    const kind = random.pick(["row", "column", "matrix", "matrix"]);
+    const view = matrix(random, batch, kind === "row" ? 1 : m, kind === "column" ? 1 : n, [0, 1], true);
+    const strides = view.strides.with(batch.length + (kind === "row" ? 0 : 1), kind === "matrix" ? view.strides[batch.length + 1] ?? 0 : 0);
+    const array = type === "bool" ? Uint8Array.from(view.array as Float32Array, (value) => (value > 0 ? 1 : 0)) : view.array;
+    return add({ op: "load", type, index: 1 + extra.push({ ...view, array, strides }) });
+  };
+  let value = 0;
+  const length = random.integer(1, 4);
+  for (let i = 0; i < length; i++) {
+    switch (random.pick(["add", "scale", "relu", "mask", "tanh"])) {
+      case "add": value = add({ op: "add", type: "float32", args: [value, operand("float32")] }); break;
+      case "scale": value = add({ op: "mul", type: "float32", args: [value, add({ op: "scalar", type: "float32", index: 0 })] }); break;
+      case "relu": value = add({ op: "max", type: "float32", args: [value, add({ op: "const", type: "float32", value: "0" })] }); break;
+      case "mask": {
+        const mask = operand("bool");
+        value = add({ op: "select", type: "float32", args: [mask, value, add({ op: "const", type: "float32", value: "0" })] });
+        break;
+      }
+      default: value = add({ op: "tanh", type: "float32", args: [value] });
+    }
+  }
+  const inputs = extra.map(({ array }) => ({ dtype: array instanceof Uint8Array ? ("bool" as const) : ("float32" as const), inner: 0 as const }));
+  return {
+    kernel: {
+      ...kernel, name: "matmul+more", inputs: [...kernel.inputs, ...inputs], scalars: ["float32"], epilogue,
+      stores: [{ output: 0, value, at: "epilogue" }],
+    },
+    launch: { sizes: launch.sizes, operands: [a, b, ...extra, c], scalars: [random.pick([0.5, -3, 0.1])] },
+  };
+}
+
 describe("the tuned matmul", () => {
+  test.each([8, 16])("goes on from its sums as the generic kernel does, for any operands and splits (panels of %i)", (panel) => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 3 }), (seed, parts) => {
+        const { kernel, launch } = randomEpilogue(seed);
+        const words = launchWords(kernel, launch, []);
+        const program = matmulWithEpilogue(kernel, panel)?.program(words, 0);
+        if (program === undefined) throw new Error("not recognised");
+        const [tuned, generic] = [copyLaunch(launch), copyLaunch(launch)];
+        runProgram(program, tuned, parts);
+        runProgram(printKernel(kernel), generic);
+        expect(tuned.operands.at(-1)?.array).toEqual(generic.operands.at(-1)?.array);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   test.each([8, 16])("equals the generic kernel for any sizes, strides, batches and splits (panels of %i)", (panel) => {
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 1, max: 3 }), (seed, parts) => {

@@ -37,6 +37,11 @@ export interface DeviceOptions {
   readonly dtypes: Iterable<DType>;
   /** The optional routines that it brings. */
   readonly routines?: Iterable<string>;
+  /**
+   * Those among them that override a reduction and take it with an epilogue, too: named `routine+...`, with the routine's operands
+   * and scalars before the epilogue's own, and one output of the type that it has without.
+   */
+  readonly epilogues?: Iterable<string>;
   /** The URL of its host module (host.ts). */
   readonly hostModule: string;
   /** What the host module gets; it must survive a structured clone (shared memory does). */
@@ -57,6 +62,7 @@ export class Device implements TapedDevice {
   readonly number: number;
   readonly dtypes: ReadonlySet<DType>;
   readonly routines: ReadonlySet<string>;
+  readonly epilogues: ReadonlySet<string>;
   readonly mailbox: Mailbox;
   readonly orderlyExit: boolean;
   readonly #tickets: TicketBook;
@@ -77,6 +83,7 @@ export class Device implements TapedDevice {
     this.name = `${options.type}:${options.index}`;
     this.dtypes = new Set(options.dtypes);
     this.routines = new Set(options.routines);
+    this.epilogues = new Set(options.epilogues);
     this.orderlyExit = options.orderlyExit ?? false;
     const memory = deviceMemory(this.name, this.number, { ...defaultLimits, ...options.limits });
     this.#memory = memory;

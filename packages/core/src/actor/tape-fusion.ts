@@ -2,7 +2,7 @@
  * What a tape says, with fewer launches: where a launch fills a storage that the tape alone takes, and the only launch that
  * reads it can compute that by itself (kernel/fuse.ts), the storage and the launch that filled it go.
  */
-import { fuse } from "../kernel/fuse.ts";
+import { fuse, isEpilogue } from "../kernel/fuse.ts";
 import type { Kernel, LoopKernel } from "../kernel/ir.ts";
 import { isRandom } from "../kernel/philox.ts";
 import { outputsOf, placedWords, readPlaced, type PlacedKernel } from "../kernel/placed.ts";
@@ -12,6 +12,8 @@ import { header, Message, runHeaderWords, type MessageKind } from "./protocol.ts
 export interface FusingDevice {
   /** Kernels of these names have a routine of their own. */
   readonly routines: ReadonlySet<string>;
+  /** Those among them that take an epilogue. */
+  readonly epilogues: ReadonlySet<string>;
   kernel(kernel: Kernel): number;
   kernelAt(number: number): Kernel;
 }
@@ -31,6 +33,8 @@ interface Launch {
   readonly placed: PlacedKernel;
   readonly guarded: boolean;
   readonly site: number;
+  /** Whether it has a routine of its own, which may take an epilogue and nothing else. */
+  readonly routine: boolean;
 }
 
 /** Fused kernels, by what they are: the same work captured again finds its kernel. */
@@ -72,7 +76,15 @@ class Fusion<S extends Said> {
       return last === undefined || !this.#freed.has(storage) ? [] : [{ storage, last }];
     });
     // By their readers, so that a launch has taken in what comes before it when it is itself taken in.
-    for (const { storage } of candidates.toSorted((a, b) => a.last - b.last)) while (this.#fuseLast(storage));
+    const ordered = candidates.toSorted((a, b) => a.last - b.last);
+    for (const { storage } of ordered) while (this.#fuseLast(storage, false));
+    // Routines last: they take what has become one launch, in the order in which it follows.
+    let fused: boolean;
+    do {
+      fused = false;
+      for (const { storage } of ordered) while (this.#fuseLast(storage, true)) fused = true;
+      for (const storage of this.#writes.keys()) while (this.#fuseInPlace(storage)) fused = true;
+    } while (fused);
     return this.#said
       .map((own, i) => ({ own, i }))
       .filter(({ i }) => !this.#gone.has(i))
@@ -92,11 +104,14 @@ class Fusion<S extends Said> {
     const kind = this.#kindOf(own);
     if (kind !== Message.run && kind !== Message.runGuarded) return undefined;
     const kernel = own.device.kernelAt(this.#words[own.from + 1]);
-    if (kernel.kind !== "loop" || isRandom(kernel) || own.device.routines.has(kernel.name)) return undefined;
+    const { routines, epilogues } = own.device;
+    const routine = routines.has(kernel.name);
+    if (kernel.kind !== "loop" || isRandom(kernel) || (routine && !epilogues.has(kernel.name))) return undefined;
     return {
       placed: readPlaced(kernel, this.#words, own.from + runHeaderWords),
       guarded: kind === Message.runGuarded,
       site: this.#words[own.from + 2],
+      routine,
     };
   }
 
@@ -124,12 +139,16 @@ class Fusion<S extends Said> {
       : outputsOf(this.#launches[i].placed).map(({ storage }) => storage);
   }
 
-  /** Makes the readers of what `storage` held last compute that themselves. @returns whether they can */
-  #fuseLast(storage: number): boolean {
+  /**
+   * Makes the readers of what `storage` held last compute that themselves.
+   * @param routine whether what a routine left is wanted, or what other kernels did
+   * @returns whether they can
+   */
+  #fuseLast(storage: number, routine: boolean): boolean {
     const uses = this.#uses.get(storage) ?? [];
     const writer = this.#writes.get(storage)?.at(-1);
     const first = writer === undefined ? undefined : this.#launches[writer];
-    if (writer === undefined || first === undefined) return false;
+    if (writer === undefined || first === undefined || first.routine !== routine) return false;
     const readers = uses.filter((i) => i > writer);
     const { inputs } = first.placed.kernel;
     // What is read twice is computed once, unless it is a constant.
@@ -137,16 +156,40 @@ class Fusion<S extends Said> {
     const fused: [number, Launch][] = [];
     for (const reader of readers) {
       const second = this.#launches[reader];
-      if (second === undefined || !this.#mayMove(first, second, writer, reader)) return false;
-      const placed = fuse(first.placed, second.placed, storage);
-      if (placed === undefined) return false;
-      fused.push([reader, { ...second, placed }]);
+      const joined = second === undefined ? undefined : this.#joined(first, second, storage, writer, reader);
+      if (joined === undefined) return false;
+      fused.push([reader, joined]);
     }
     for (const [reader, launch] of fused) this.#replace(first, reader, launch);
     this.#drop(writer, first);
     if (this.#uses.get(storage)?.length === 0) {
       for (const i of [this.#allocated.get(storage), this.#freed.get(storage)]) if (i !== undefined) this.#gone.add(i);
-    }    return true;
+    }
+    return true;
+  }
+
+  /** Makes one launch of a routine that fills `storage` and of the next one, which changes it in place. @returns whether there are such */
+  #fuseInPlace(storage: number): boolean {
+    const writes = this.#writes.get(storage) ?? [];
+    return writes.slice(1).some((reader, k) => {
+      const writer = writes[k];
+      const [first, second] = [this.#launches[writer], this.#launches[reader]];
+      if (first?.routine !== true || second === undefined) return false;
+      if (this.#uses.get(storage)?.some((i) => i > writer && i < reader) === true) return false;
+      const joined = this.#joined(first, second, storage, writer, reader);
+      if (joined === undefined) return false;
+      this.#replace(first, reader, joined);
+      this.#drop(writer, first);
+      return true;
+    });
+  }
+
+  /** Two launches as one at the second's place, if that can be. */
+  #joined(first: Launch, second: Launch, storage: number, writer: number, reader: number): Launch | undefined {
+    if (second.routine || !this.#mayMove(first, second, writer, reader)) return undefined;
+    if (first.routine && !isEpilogue(first.placed, second.placed, storage)) return undefined;
+    const placed = fuse(first.placed, second.placed, storage);
+    return placed === undefined ? undefined : { ...second, placed, routine: first.routine };
   }
 
   /** Whether the writer would compute the same where the reader stands. */

@@ -25,7 +25,8 @@ const before = -1;
  * @param storage what the writer fills, or changes in place, and the reader reads
  */
 export function fuse(writer: PlacedKernel, reader: PlacedKernel, storage: number): PlacedKernel | undefined {
-  if (!isWriter(writer) || outputsOf(reader).some((output) => output.storage === storage)) return undefined;
+  if (!isWriter(writer)) return undefined;
+  if (outputsOf(reader).some((output) => output.storage === storage) && !goesOnInPlace(writer, reader, storage)) return undefined;
   // What the reader writes must not be what the writer still has to read.
   if (outputsOf(reader).some((output) => inputsOf(writer).some((input) => input.storage === output.storage))) return undefined;
   const first = { ...writer, operands: renamed(inputsOf(writer), storage, before).concat(outputsOf(writer)) };
@@ -37,6 +38,26 @@ export function fuse(writer: PlacedKernel, reader: PlacedKernel, storage: number
   }
   if (fused === undefined || fused.operands.length > mostOperands || nodesOf(fused.kernel).length > mostNodes) return undefined;
   return { ...fused, operands: renamed(fused.operands, before, storage) };
+}
+
+/** Whether the reader is an epilogue of the simplest kind: it turns each number of the writer's into one of the same type. */
+export function isEpilogue(writer: PlacedKernel, reader: PlacedKernel, storage: number): boolean {
+  const { outputs, stores, inputs, reduced } = reader.kernel;
+  const [output] = outputsOf(reader);
+  return (
+    reduced === 0 && outputs.length === 1 && stores.length === 1 && isPlain(stores[0]) && stores[0].combine === undefined &&
+    outputs[0].dtype === writer.kernel.outputs[0].dtype &&
+    // What is computed goes by way of the output: nothing else that is read may be there.
+    inputs.every((_, k) => reader.operands[k].storage === storage || reader.operands[k].storage !== output.storage)
+  );
+}
+
+/** Whether the reader changes what a reduction left, element by element. */
+function goesOnInPlace({ kernel }: PlacedKernel, reader: PlacedKernel, storage: number): boolean {
+  const [output, ...others] = outputsOf(reader);
+  return kernel.reduced > 0 && others.length === 0 && inputsOf(reader).every((input) =>
+    input.storage !== storage ||
+    (input.offset === output.offset && input.strides.every((stride, axis) => stride === output.strides[axis])));
 }
 
 function renamed(operands: readonly PlacedOperand[], from: number, to: number): readonly PlacedOperand[] {
@@ -81,7 +102,7 @@ function inlined(writer: PlacedKernel, reader: PlacedKernel, operand: number): P
   };
   const body = rewrite(kernel.body);
   const epilogue = rewrite(kernel.epilogue);
-  return operands.placed({
+  return operands.placed(outputsOf(walk.reader), walk.reader.sizes, {
     ...walk.reader.kernel,
     name: `${writer.kernel.name}+${kernel.name}`,
     body: body.nodes,
@@ -104,29 +125,23 @@ function appended(writer: PlacedKernel, reader: PlacedKernel, operand: number): 
   const along = ({ storage, offset, strides }: PlacedOperand): PlacedOperand => ({
     storage, offset, strides: writer.sizes.map((_, axis) => (axes[axis] === undefined ? 0 : strides[axes[axis]])),
   });
-  const operands = new Operands(
-    {
-      kernel: { ...kernel, inputs: kernel.inputs.map(resting), outputs: kernel.outputs.map(resting) },
-      operands: walk.reader.operands.map(along), sizes: writer.sizes, scalars: reader.scalars,
-    },
-    operand,
-  );
-  const inner = operands.add(writer, ({ offset, strides }) => ({ offset, strides }));
+  const operands = new Operands(writer);
+  const added = operands.add(walk.reader, along, operand);
   const body = new Graph();
-  const bodyIds = copy(body, writer.kernel.body, inner);
+  const bodyIds = copy(body, writer.kernel.body, operands.own);
   const epilogue = new Graph();
-  const result = copy(epilogue, writer.kernel.epilogue, inner)[writer.kernel.stores[0].value];
-  const ids = copy(epilogue, kernel.body, operands.own, new Map([[operand, result]]));
+  const result = copy(epilogue, writer.kernel.epilogue, operands.own)[writer.kernel.stores[0].value];
+  const ids = copy(epilogue, kernel.body, added, new Map([[operand, result]]));
   const { combine } = writer.kernel;
-  return operands.placed({
+  return operands.placed(outputsOf(walk.reader).map(along), writer.sizes, {
     ...writer.kernel,
-    ...(combine === undefined ? {} : { combine: movedCombine(combine, inner) }),
+    ...(combine === undefined ? {} : { combine: movedCombine(combine, operands.own) }),
     name: `${writer.kernel.name}+${kernel.name}`,
     body: body.nodes,
     step: writer.kernel.step.map((id) => bodyIds[id]),
     epilogue: epilogue.nodes,
     outputs: kernel.outputs.map(resting),
-    stores: kernel.stores.map((store) => ({ ...movedStore(store, ids, operands.own), at: "epilogue" as const })),
+    stores: kernel.stores.map((store) => ({ ...movedStore(store, ids, added), at: "epilogue" as const })),
   });
 }
 
@@ -207,42 +222,42 @@ function movedCombine({ body, out }: NonNullable<LoopKernel["combine"]>, to: Ren
   return { body: graph.nodes, out: out.map((id) => ids[id]) };
 }
 
-/** The operands and scalars of a fused kernel: the reader's but for one, and the writer's inputs. Equal inputs are one. */
+/** The inputs and scalars of a fused kernel: those of one kernel, then those of the other. Equal inputs are one. */
 class Operands {
   readonly own: Renumbering;
-  readonly #reader: PlacedKernel;
   readonly #inputs: Operand[] = [];
   readonly #placed: PlacedOperand[] = [];
   readonly #scalars: DType[];
   readonly #words: number[];
 
-  constructor(reader: PlacedKernel, without: number) {
-    this.#reader = reader;
-    this.#scalars = [...reader.kernel.scalars];
-    this.#words = [...reader.scalars];
-    const inputs = reader.kernel.inputs.map((operand, k) =>
-      k === without ? -1 : this.#place(operand, reader.operands[k]));
+  /** @param without the number of an input that the fused kernel does not have */
+  constructor({ kernel, operands, scalars }: PlacedKernel, without?: number) {
+    this.#scalars = [...kernel.scalars];
+    this.#words = [...scalars];
+    const inputs = kernel.inputs.map((operand, k) => (k === without ? -1 : this.#place(operand, operands[k])));
     this.own = { inputs, scalars: 0 };
   }
 
-  /** Adds the inputs and scalars of a kernel, placed along the reader's axes. */
-  add({ kernel, operands, scalars }: PlacedKernel, along: (operand: PlacedOperand) => Omit<PlacedOperand, "storage">): Renumbering {
+  /** Adds the inputs and scalars of the other kernel, placed along the fused one's axes. */
+  add(
+    { kernel, operands, scalars }: PlacedKernel, along: (operand: PlacedOperand) => Omit<PlacedOperand, "storage">, without?: number,
+  ): Renumbering {
     const shift = this.#scalars.length;
     this.#scalars.push(...kernel.scalars);
     this.#words.push(...scalars);
     const inputs = kernel.inputs.map(({ dtype }, k) => {
+      if (k === without) return -1;
       const placed = { storage: operands[k].storage, ...along(operands[k]) };
       return this.#place({ dtype, inner: innerStride(placed.strides[placed.strides.length - 1]) }, placed);
     });
     return { inputs, scalars: shift };
   }
 
-  placed(kernel: LoopKernel): PlacedKernel {
-    const outputs = outputsOf(this.#reader);
+  placed(outputs: readonly PlacedOperand[], sizes: readonly number[], kernel: LoopKernel): PlacedKernel {
     return {
       kernel: { ...kernel, inputs: this.#inputs, scalars: this.#scalars },
       operands: [...this.#placed, ...outputs],
-      sizes: this.#reader.sizes,
+      sizes,
       scalars: this.#words,
     };
   }

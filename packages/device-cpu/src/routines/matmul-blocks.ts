@@ -1,6 +1,7 @@
 /** The matmul's loops over blocks of k, m and n, which pack panels of B (and of A), and send every tile to a micro kernel. */
 import { type FunctionBuilder, type ModuleBuilder, Op, Type } from "../wasm/assembler.ts";
 import { countUp, least, offsetBy, type Push } from "./loops.ts";
+import type { Epilogue } from "./matmul-epilogue.ts";
 import { packer } from "./matmul-pack.ts";
 import { microKernel, tileRows } from "./matmul-tiles.ts";
 
@@ -19,8 +20,11 @@ export function gemmScratchBytes(n: number, k: number, panel: number): number {
   return tileBytes + packedABytes + Math.min(k, blockK) * (Math.min(n, blockN) + panel) * 4;
 }
 
-/** Adds `gemm(a, aRow, aColumn, b, bRow, bColumn, c, cRow, cColumn, m, n, k, scratch)`, strides in bytes. */
-export function printGemm(module: ModuleBuilder, panel: number): number {
+/**
+ * Adds `gemm(a, aRow, aColumn, b, bRow, bColumn, c, cRow, cColumn, m, n, k, scratch)`, strides in bytes. An epilogue's block lies
+ * before `scratch`.
+ */
+export function printGemm(module: ModuleBuilder, panel: number, epilogue?: Epilogue): number {
   const packA = packer(module, tileRows);
   const packB = packer(module, panel);
   const direct = Array.from({ length: tileRows }, (_, i) => microKernel(module, i + 1, panel, true));
@@ -182,6 +186,14 @@ export function printGemm(module: ModuleBuilder, panel: number): number {
           offsetBy(f, get(bTile), get(kBlock), () => f.i32(panel * 4));
           f.set(bTile);
         });
+        if (epilogue === undefined) return;
+        // Once the sums are whole, and while they are near.
+        plus(p, kBlock)();
+        f.get(k);
+        f.op(Op.i32GeS);
+        f.if();
+        epilogue.printCall(f, scratch, { row: i, column: j, rows: mBlock, columns: nBlock });
+        f.end();
       });
     });
   });

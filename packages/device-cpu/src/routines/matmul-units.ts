@@ -1,9 +1,10 @@
 /** The matmul's `run`: what a range of units of work is of the batch, its matrices and their rows or columns. */
-import type { LoopKernel } from "@troupe/core/device";
+import { itemSize, type LoopKernel } from "@troupe/core/device";
 import { type ArgumentLayout, Scratch } from "../wasm/arguments.ts";
 import { ModuleBuilder, Op, Type } from "../wasm/assembler.ts";
 import { increase, least, offsetBy, type Push } from "./loops.ts";
 import { printGemm } from "./matmul-blocks.ts";
+import type { Epilogue } from "./matmul-epilogue.ts";
 import { tileRows } from "./matmul-tiles.ts";
 
 /** Rows of one unit of work where the product is narrow. */
@@ -16,9 +17,12 @@ export function unitsOf(batch: number, m: number, n: number, panel: number): num
 }
 
 /** The module of `run(args, begin, end, scratch)` over units of work. */
-export function printUnits(kernel: LoopKernel, layout: ArgumentLayout, panel: number): Uint8Array<ArrayBuffer> {
+export function printUnits(
+  kernel: LoopKernel, layout: ArgumentLayout, panel: number, epilogue?: Epilogue,
+): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  const gemm = printGemm(module, panel);
+  epilogue?.printInto(module);
+  const gemm = printGemm(module, panel, epilogue);
   const f = module.function([Type.i32, Type.i32, Type.i32, Type.i32], [], "run");
   const [args, begin, end, scratch] = [0, 1, 2, 3];
   const batches = kernel.axes - 3;
@@ -29,9 +33,10 @@ export function printUnits(kernel: LoopKernel, layout: ArgumentLayout, panel: nu
   };
   const bytes = (operand: number, axis: number): void => {
     argument(layout.stride(operand, axis));
-    f.i32(2);
-    f.op(Op.i32Shl);
+    f.i32(itemSize([...kernel.inputs, ...kernel.outputs][operand].dtype));
+    f.op(Op.i32Mul);
   };
+  const out = kernel.inputs.length;
   const [m, n, k] = [local(), local(), local()];
   for (const [i, size] of [m, n, k].entries()) {
     argument(layout.size(batches + i));
@@ -70,7 +75,13 @@ export function printUnits(kernel: LoopKernel, layout: ArgumentLayout, panel: nu
   f.set(units);
 
   const [first, count, rest, index] = [local(), local(), local(), local()];
-  const bases = [local(), local(), local()];
+  const bases = Array.from({ length: out + 1 }, local);
+  const block = (): void => {
+    f.get(scratch);
+    f.i32(Scratch.headerBytes);
+    f.op(Op.i32Add);
+  };
+  epilogue?.printSetup(f, argument, block, layout, batches);
   f.block();
   f.loop();
   f.get(begin);
@@ -129,21 +140,25 @@ export function printUnits(kernel: LoopKernel, layout: ArgumentLayout, panel: nu
   });
   f.set(rest);
   const zero = (): void => f.i32(0);
-  const [a = 0, b = 0, c = 0] = bases;
+  const [a = 0, b = 0] = bases;
+  const firstOf = (operand: number): void =>
+    offsetBy(f, () => f.get(bases[operand] ?? 0), () => f.get(first), () =>
+      byShape(() => bytes(operand, batches), () => bytes(operand, batches + 1)));
+  epilogue?.printBases(f, block, firstOf);
   offsetBy(f, () => f.get(a), () => byShape(() => f.get(first), zero), () => bytes(0, batches));
   bytes(0, batches);
   bytes(0, batches + 2);
   offsetBy(f, () => f.get(b), () => byShape(zero, () => f.get(first)), () => bytes(1, batches + 1));
   bytes(1, batches + 2);
   bytes(1, batches + 1);
-  offsetBy(f, () => f.get(c), () => f.get(first), () => byShape(() => bytes(2, batches), () => bytes(2, batches + 1)));
-  bytes(2, batches);
-  bytes(2, batches + 1);
+  firstOf(out);
+  bytes(out, batches);
+  bytes(out, batches + 1);
   byShape(() => f.get(rest), () => f.get(m));
   byShape(() => f.get(n), () => f.get(rest));
   f.get(k);
-  f.get(scratch);
-  f.i32(Scratch.headerBytes);
+  block();
+  f.i32(epilogue?.bytes ?? 0);
   f.op(Op.i32Add);
   f.call(gemm);
   increase(f, begin, () => f.get(count));

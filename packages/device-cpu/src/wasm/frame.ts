@@ -46,13 +46,14 @@ export class KernelFrame {
     this.#shared = shared;
   }
 
-  static ofLoop(kernel: LoopKernel, layout: ArgumentLayout, module: ModuleBuilder): KernelFrame {
-    return new KernelFrame(kernel, layout, module, begin([kernel], kernel.axes, module));
+  /** @param exported whether the function is the module's `run`, or one that others call */
+  static ofLoop(kernel: LoopKernel, layout: ArgumentLayout, module: ModuleBuilder, exported = true): KernelFrame {
+    return new KernelFrame(kernel, layout, module, begin([kernel], kernel.axes, module, exported));
   }
 
   /** A frame for each sweep of a row kernel; the sweeps are parts of one function. */
   static ofRows(kernel: RowKernel, layout: ArgumentLayout, module: ModuleBuilder): KernelFrame[] {
-    const shared = begin(kernel.sweeps, kernel.axes, module);
+    const shared = begin(kernel.sweeps, kernel.axes, module, true);
     return kernel.sweeps.map((sweep) => new KernelFrame(sweepKernel(kernel, sweep), layout, module, shared));
   }
 
@@ -227,14 +228,16 @@ export class KernelFrame {
 }
 
 /** Begins the module's function: its imports, and the locals of indices and sizes. */
-function begin(parts: readonly (LoopKernel | Sweep)[], axisCount: number, module: ModuleBuilder): Shared {
+function begin(
+  parts: readonly (LoopKernel | Sweep)[], axisCount: number, module: ModuleBuilder, exported: boolean,
+): Shared {
   const imports = new Map<string, number>();
   for (const node of parts.flatMap(({ body, epilogue }) => [...body, ...epilogue])) {
     const call = mathImport(node);
     if (call === undefined || imports.has(call.name)) continue;
     imports.set(call.name, module.importFunction(call.name, call.arguments === 1 ? [Type.f64] : [Type.f64, Type.f64], [Type.f64]));
   }
-  const f = module.function([Type.i32, Type.i32, Type.i32, Type.i32], [], "run");
+  const f = module.function([Type.i32, Type.i32, Type.i32, Type.i32], [], exported ? "run" : undefined);
   const axes = Array.from({ length: axisCount });
   return {
     f,

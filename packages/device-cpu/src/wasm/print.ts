@@ -61,3 +61,13 @@ function rowsInto(module: ModuleBuilder, kernel: RowKernel, layout: ArgumentLayo
   printRows(printed, frames);
   return { printed, importCount: frames[0]?.importCount ?? 0, turned: undefined };
 }
+
+/**
+ * Adds an elementwise kernel to a module as a function that others call as `run` is called, with arguments of `layout`.
+ * @returns the function's index
+ */
+export function printInner(kernel: LoopKernel, layout: ArgumentLayout, module: ModuleBuilder): number {
+  const frame = KernelFrame.ofLoop(expandMath(kernel), layout, module, false);
+  printElementwise(frame);
+  return frame.f.index;
+}

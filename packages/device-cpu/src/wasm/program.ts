@@ -25,6 +25,13 @@ export interface Program {
   scratchBytes(words: Int32Array, at: number): number;
 }
 
+/** Programs of one kernel, each for some launches of it. */
+export interface Choice {
+  /** Launches of one key take one program. */
+  key(words: Int32Array, at: number): string;
+  program(words: Int32Array, at: number): Program;
+}
+
 /** Instantiates a compiled program over the device's shared memory. */
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): RunKernel {
   const instance = new WebAssembly.Instance(module, { env: { memory }, math: mathImports });
